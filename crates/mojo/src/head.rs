@@ -1,0 +1,232 @@
+//! What `model.ini` says about every model, whatever its algorithm.
+
+use std::fmt;
+
+use crate::encode::Encoding;
+use crate::error::LoadError;
+use crate::ini::parse_i32;
+use crate::reader::Reader;
+
+/// What sort of answer a model gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Category {
+    /// Two classes.
+    Binomial,
+    /// Classes.
+    Multinomial,
+    /// Classes in an order.
+    Ordinal,
+    /// A number.
+    Regression,
+}
+
+impl Category {
+    fn parse(name: &str) -> Option<Self> {
+        Some(match name {
+            "Binomial" => Self::Binomial,
+            "Multinomial" => Self::Multinomial,
+            "Ordinal" => Self::Ordinal,
+            "Regression" => Self::Regression,
+            _ => return None,
+        })
+    }
+
+    /// H2O's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Binomial => "Binomial",
+            Self::Multinomial => "Multinomial",
+            Self::Ordinal => "Ordinal",
+            Self::Regression => "Regression",
+        }
+    }
+
+    /// Whether the answer is one of the response's levels.
+    pub fn is_classification(self) -> bool {
+        match self {
+            Self::Binomial | Self::Multinomial | Self::Ordinal => true,
+            Self::Regression => false,
+        }
+    }
+}
+
+impl fmt::Display for Category {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The part of `model.ini` that all algorithms share.
+pub(crate) struct Head {
+    pub(crate) algorithm: &'static str,
+    pub(crate) category: Category,
+    pub(crate) mojo_version: f64,
+    pub(crate) n_classes: usize,
+    pub(crate) n_features: usize,
+    /// One per column of `model.ini`.
+    pub(crate) domains: Vec<Option<Vec<String>>>,
+    pub(crate) supervised: bool,
+    pub(crate) threshold: f64,
+}
+
+impl Head {
+    pub(crate) fn read(reader: &Reader<'_, '_>) -> Result<Self, LoadError> {
+        let ini = reader.ini();
+        let name = ini.required_text("algorithm")?;
+        let (algorithm, newest) = known_algorithm(name)?;
+        let version = ini.f64("mojo_version")?;
+        if version > newest.parse().unwrap_or(0.0) {
+            return Err(LoadError::Version {
+                algorithm: algorithm.to_owned(),
+                found: ini.required_text("mojo_version")?.to_owned(),
+                supported: newest,
+            });
+        }
+        let bad = |key: &str, found: String, expected: &str| LoadError::BadValue {
+            key: key.to_owned(),
+            found,
+            expected: expected.to_owned(),
+        };
+        let n_columns = ini.columns.len();
+        if n_columns > reader.limits().columns_max {
+            return Err(LoadError::Limit {
+                what: "the number of columns".to_owned(),
+                found: n_columns as u64,
+                limit: reader.limits().columns_max as u64,
+                name: "columns_max",
+            });
+        }
+        let n_features = ini.usize("n_features")?;
+        if n_features == 0 || n_features > n_columns {
+            let found = n_features.to_string();
+            return Err(bad("n_features", found, "between 1 and the number of columns"));
+        }
+        let category = ini.required_text("category")?;
+        let category = Category::parse(category).ok_or_else(|| {
+            bad("category", category.to_owned(), "one that goes with the algorithm")
+        })?;
+        let n_classes = ini.usize("n_classes")?;
+        let fits = match category {
+            Category::Binomial => n_classes == 2,
+            Category::Multinomial | Category::Ordinal => n_classes >= 2,
+            Category::Regression => n_classes == 1,
+        };
+        if !fits {
+            let expected = format!("a number that goes with category {category}");
+            return Err(bad("n_classes", n_classes.to_string(), &expected));
+        }
+        Ok(Self {
+            algorithm,
+            category,
+            mojo_version: version,
+            n_classes,
+            n_features,
+            domains: read_domains(reader)?,
+            supervised: ini.bool_or("supervised", true)?,
+            threshold: ini.optional_f64("default_threshold")?.unwrap_or(0.5),
+        })
+    }
+
+    /// Levels per column of the raw row.
+    pub(crate) fn levels(&self) -> Vec<Option<usize>> {
+        let features = &self.domains[..self.n_features];
+        features.iter().map(|domain| domain.as_ref().map(Vec::len)).collect()
+    }
+}
+
+/// Short name of an algorithm, and the newest MOJO version that genmodel 3.46.0.11 reads.
+fn known_algorithm(name: &str) -> Result<(&'static str, &'static str), LoadError> {
+    let reason = match name {
+        "Gradient Boosting Machine" | "Gradient Boosting Method" => return Ok(("gbm", "1.40")),
+        "Distributed Random Forest" => return Ok(("drf", "1.40")),
+        "Generalized Linear Model" | "Generalized Linear Modeling" => return Ok(("glm", "1.00")),
+        "XGBoost" => return Ok(("xgboost", "1.10")),
+        "Deep Water" | "Deepwater" => {
+            "it needs native Caffe or MXNet libraries that H2O gave up; train a Deep Learning model"
+        }
+        _ => "this version scores gbm, drf, glm and xgboost",
+    };
+    Err(LoadError::Algorithm { algorithm: crate::ini::shorten(name), reason: reason.to_owned() })
+}
+
+fn read_domains(reader: &Reader<'_, '_>) -> Result<Vec<Option<Vec<String>>>, LoadError> {
+    let escaped = reader.ini().bool_or("escape_domain_values", false)?;
+    let mut domains = vec![None; reader.ini().columns.len()];
+    for entry in &reader.ini().domains {
+        // genmodel passes over domains of columns that are not there.
+        if let Some(domain) = domains.get_mut(entry.column) {
+            let file = format!("domains/{}", entry.file);
+            *domain = Some(reader.lines(&file, entry.levels, escaped)?);
+        }
+    }
+    Ok(domains)
+}
+
+pub(crate) fn read_encoding(reader: &Reader<'_, '_>, head: &Head) -> Result<Encoding, LoadError> {
+    let has_encoding = matches!(head.algorithm, "gbm" | "drf");
+    if !has_encoding || head.mojo_version < 1.40 {
+        return Ok(Encoding::Enum);
+    }
+    let name = reader.ini().required_text("_genmodel_encoding")?;
+    Encoding::parse(name).ok_or_else(|| LoadError::BadValue {
+        key: "_genmodel_encoding".to_owned(),
+        found: name.to_owned(),
+        expected: "a categorical encoding of H2O".to_owned(),
+    })
+}
+
+/// The labels, and whether they are the response's own.
+pub(crate) fn labels(head: &Head) -> Result<(Vec<String>, bool), LoadError> {
+    if !head.category.is_classification() {
+        return Ok((Vec::new(), false));
+    }
+    match head.domains.last().and_then(Option::as_ref) {
+        Some(domain) if domain.len() == head.n_classes => Ok((domain.clone(), true)),
+        None if head.n_classes == 2 => Ok((vec!["0".to_owned(), "1".to_owned()], false)),
+        domain => Err(LoadError::BadValue {
+            key: "n_classes".to_owned(),
+            found: head.n_classes.to_string(),
+            expected: format!("{}, the levels of the response", domain.map_or(0, Vec::len)),
+        }),
+    }
+}
+
+/// Source: `GenModel.getOutputNames`, `GbmMojoModel` and `GlmMojoModelBase` for two classes
+/// without names.
+pub(crate) fn output_columns(
+    algorithm: &str,
+    category: Category,
+    labels: &[String],
+    has_response_domain: bool,
+) -> Vec<String> {
+    let mut names = vec!["predict".to_owned()];
+    if category.is_classification() {
+        names.extend(labels.iter().map(|label| match (has_response_domain, algorithm) {
+            (false, "gbm") => format!("pVal{label}"),
+            (false, "glm") => label.clone(),
+            _ if parse_i32(label).is_some() => format!("p{label}"),
+            _ => label.clone(),
+        }));
+    }
+    names
+}
+
+/// A share per class.
+pub(crate) fn class_shares(
+    reader: &Reader<'_, '_>,
+    key: &str,
+    head: &Head,
+) -> Result<Option<Vec<f64>>, LoadError> {
+    let shares = reader.ini().optional_doubles(key)?;
+    match shares {
+        Some(shares) if head.category.is_classification() && shares.len() != head.n_classes => {
+            Err(LoadError::BadValue {
+                key: key.to_owned(),
+                found: format!("{} numbers", shares.len()),
+                expected: format!("{}, one per class", head.n_classes),
+            })
+        }
+        shares => Ok(shares),
+    }
+}

@@ -1,0 +1,173 @@
+//! One model inside an archive: its `model.ini` and its entries, below a prefix.
+
+use crate::archive::{Archive, ArchiveError};
+use crate::cursor::Damage;
+use crate::error::{LoadError, Warning};
+use crate::ini::{self, Ini};
+use crate::limits::Limits;
+
+/// Reads one model of the archive. Sub-models live under a prefix of their own.
+pub(crate) struct Reader<'r, 'a> {
+    archive: &'r Archive<'a>,
+    prefix: String,
+    ini: Ini,
+    limits: &'r Limits,
+    warnings: std::cell::RefCell<Vec<Warning>>,
+}
+
+impl<'r, 'a> Reader<'r, 'a> {
+    /// Opens the model whose `model.ini` lies under `prefix` (empty, or ending with `/`).
+    pub(crate) fn open(
+        archive: &'r Archive<'a>,
+        prefix: &str,
+        limits: &'r Limits,
+    ) -> Result<Self, LoadError> {
+        let mut reader = Self {
+            archive,
+            prefix: prefix.to_owned(),
+            ini: Ini::default(),
+            limits,
+            warnings: std::cell::RefCell::default(),
+        };
+        if !reader.contains("model.ini") {
+            return Err(LoadError::NotMojo { found: describe(archive) });
+        }
+        reader.ini = Ini::parse(&reader.text("model.ini")?)?;
+        Ok(reader)
+    }
+
+    pub(crate) fn ini(&self) -> &Ini {
+        &self.ini
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        self.limits
+    }
+
+    pub(crate) fn contains(&self, entry: &str) -> bool {
+        self.archive.contains(&format!("{}{entry}", self.prefix))
+    }
+
+    pub(crate) fn blob(&self, entry: &str) -> Result<Vec<u8>, LoadError> {
+        let name = format!("{}{entry}", self.prefix);
+        self.archive.read(&name).map_err(|cause| match cause {
+            ArchiveError::NotFound { .. } => LoadError::MissingEntry {
+                entry: name,
+                reason: "model.ini speaks of it; export the model again".to_owned(),
+            },
+            cause => cause.into(),
+        })
+    }
+
+    /// The entry as UTF-8; what is not UTF-8 becomes U+FFFD, and a warning says so.
+    pub(crate) fn text(&self, entry: &str) -> Result<String, LoadError> {
+        let bytes = self.blob(entry)?;
+        Ok(String::from_utf8(bytes).unwrap_or_else(|cause| {
+            self.warn(
+                "not_utf8",
+                format!(
+                    "`{}{entry}` is not UTF-8: some names or levels are not what they were",
+                    self.prefix
+                ),
+            );
+            String::from_utf8_lossy(cause.as_bytes()).into_owned()
+        }))
+    }
+
+    /// Exactly `count` lines.
+    ///
+    /// `escaped`: backslash escapes of line ends are undone (`escape_domain_values`).
+    pub(crate) fn lines(
+        &self,
+        entry: &str,
+        count: usize,
+        escaped: bool,
+    ) -> Result<Vec<String>, LoadError> {
+        let text = self.text(entry)?;
+        let lines: Vec<String> = ini::lines(&text)
+            .map(|line| if escaped { unescape(line) } else { line.to_owned() })
+            .collect();
+        if lines.len() != count {
+            return Err(self.bad_entry(
+                entry,
+                format!("{} lines, expected {count} as model.ini says", lines.len()),
+            ));
+        }
+        Ok(lines)
+    }
+
+    pub(crate) fn bad_entry(&self, entry: &str, reason: String) -> LoadError {
+        LoadError::BadEntry { entry: format!("{}{entry}", self.prefix), reason }
+    }
+
+    pub(crate) fn damaged(&self, entry: &str, damage: &Damage) -> LoadError {
+        self.bad_entry(entry, format!("damaged at byte {}: {}", damage.at, damage.reason))
+    }
+
+    pub(crate) fn missing_entry(&self, entry: &str, reason: &str) -> LoadError {
+        LoadError::MissingEntry {
+            entry: format!("{}{entry}", self.prefix),
+            reason: reason.to_owned(),
+        }
+    }
+
+    pub(crate) fn warn(&self, kind: &'static str, message: String) {
+        self.warnings.borrow_mut().push(Warning { kind, message });
+    }
+
+    pub(crate) fn into_warnings(self) -> Vec<Warning> {
+        self.warnings.into_inner()
+    }
+}
+
+/// What a zip without `model.ini` looks like.
+fn describe(archive: &Archive<'_>) -> String {
+    let has = |name: &str| archive.contains(name);
+    let any = |test: fn(&str) -> bool| archive.names().any(test);
+    if has("META-INF/MANIFEST.MF") {
+        "it is a Java archive".to_owned()
+    } else if any(|name| name.ends_with("/model.ini")) {
+        "model.ini lies in a folder: zip the folder's content, not the folder".to_owned()
+    } else if any(|name| name.starts_with("mojo/")) {
+        "it is a MOJO 2 pipeline of Driverless AI, which needs H2O's own runtime".to_owned()
+    } else if any(|name| name.ends_with("data.pkl")) {
+        "it is a PyTorch file".to_owned()
+    } else {
+        match archive.names().next() {
+            Some(first) => format!("its first entry is `{}`", ini::shorten(first)),
+            None => "it is empty".to_owned(),
+        }
+    }
+}
+
+/// Undoes `\\`, `\n`, `\r`. Source: `StringEscapeUtils.unescapeNewlines`.
+fn unescape(line: &str) -> String {
+    let mut plain = String::with_capacity(line.len());
+    let mut chars = line.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => match chars.next() {
+                Some('n') => plain.push('\n'),
+                Some('r') => plain.push('\r'),
+                Some(other) => plain.push(other),
+                None => {}
+            },
+            c => plain.push(c),
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unescapes_line_ends() {
+        for (escaped, plain) in
+            [(r"a\nb", "a\nb"), (r"a\\nb", r"a\nb"), (r"\r", "\r"), (r"x\", "x"), (r"\q", "q")]
+        {
+            assert_eq!(unescape(escaped), plain);
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! What a caller may give: columns with their kinds and levels.
+
+use std::collections::HashMap;
+
+/// What a column holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Numbers.
+    Numeric,
+    /// Levels of a domain.
+    Categorical,
+}
+
+impl Kind {
+    /// The word: `numeric` or `categorical`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Numeric => "numeric",
+            Self::Categorical => "categorical",
+        }
+    }
+}
+
+/// What a column is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// An input of the model.
+    Feature,
+    /// Added to the margin; 0 where absent.
+    Offset,
+}
+
+/// One input of a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    /// As H2O wrote it.
+    pub name: String,
+    /// Feature or offset.
+    pub role: Role,
+    /// Numeric or categorical.
+    pub kind: Kind,
+    /// The levels of a categorical column, in domain order: a level's index is its place here.
+    pub levels: Vec<String>,
+}
+
+/// The inputs of a model, in its order, and the name of what it predicts.
+#[derive(Debug, Clone, Default)]
+pub struct Schema {
+    columns: Vec<Column>,
+    by_name: HashMap<String, usize>,
+    response: Option<String>,
+    offset: Option<usize>,
+}
+
+impl Schema {
+    pub(crate) fn new(columns: Vec<Column>, response: Option<String>) -> Self {
+        // Of two columns of one name the later one gets the values, as in genmodel's map.
+        let by_name = columns.iter().enumerate().map(|(i, c)| (c.name.clone(), i)).collect();
+        let offset = columns.iter().position(|column| column.role == Role::Offset);
+        Self { columns, by_name, response, offset }
+    }
+
+    /// The columns in model order, the offset column (if there is one) last.
+    ///
+    /// Where the categories were encoded before training these are the columns before encoding.
+    pub fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    /// The place of a column in [`Schema::columns`].
+    pub fn index_of(&self, name: &str) -> Option<usize> {
+        self.by_name.get(name).copied()
+    }
+
+    /// The column that the model predicts.
+    pub fn response(&self) -> Option<&str> {
+        self.response.as_deref()
+    }
+
+    /// The place of the offset column in [`Schema::columns`].
+    pub fn offset(&self) -> Option<usize> {
+        self.offset
+    }
+}
