@@ -1,0 +1,116 @@
+//! Gradient Boosting Machine.
+//!
+//! `margin = init_f + offset + sum of leaves`, then the inverse link; multinomial: softmax over
+//! one margin per class. Source: `GbmMojoReader`, `GbmMojoModel`, `GenModel.GBM_rescale`.
+
+use crate::error::LoadError;
+use crate::label::correct_balance;
+use crate::link::{GbmLink, java_max};
+use crate::math::exp;
+use crate::reader::Reader;
+use crate::tree::Forest;
+
+#[derive(Debug)]
+pub(crate) struct Gbm {
+    pub(crate) forest: Forest,
+    family: Family,
+    link: GbmLink,
+    init: f64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Family {
+    /// bernoulli, quasibinomial, `modified_huber`: one margin, that of the second class.
+    Binomial,
+    /// Softmax.
+    Multinomial,
+    Regression,
+}
+
+impl Gbm {
+    pub(crate) fn read(
+        reader: &Reader<'_, '_>,
+        mojo_version: f64,
+        n_classes: usize,
+        levels: &[Option<usize>],
+    ) -> Result<Self, LoadError> {
+        let ini = reader.ini();
+        let distribution = ini.required_text("distribution")?;
+        let bad = |key: &str, found: &str, expected: &str| LoadError::BadValue {
+            key: key.to_owned(),
+            found: found.to_owned(),
+            expected: expected.to_owned(),
+        };
+        let family = match distribution {
+            "bernoulli" | "quasibinomial" | "modified_huber" => Family::Binomial,
+            "multinomial" => Family::Multinomial,
+            "gaussian" | "poisson" | "gamma" | "tweedie" | "huber" | "laplace" | "quantile"
+            | "custom" | "AUTO" | "ordinal" | "fractionalbinomial" | "negativebinomial" => {
+                Family::Regression
+            }
+            other => return Err(bad("distribution", other, "a distribution of H2O's GBM")),
+        };
+        let fits = match family {
+            Family::Binomial => n_classes == 2,
+            Family::Multinomial => n_classes >= 2,
+            Family::Regression => n_classes == 1,
+        };
+        if !fits {
+            let expected = format!("a number that goes with distribution {distribution}");
+            return Err(bad("n_classes", &n_classes.to_string(), &expected));
+        }
+        let link = match ini.text("link_function") {
+            None => GbmLink::of_family(distribution),
+            Some(name) => GbmLink::parse(name)
+                .ok_or_else(|| bad("link_function", name, "a link function of H2O"))?,
+        };
+        let forest = Forest::read(reader, mojo_version, n_classes, levels)?;
+        if family != Family::Multinomial && forest.classes() != 1 {
+            let found = forest.classes().to_string();
+            return Err(bad("n_trees_per_class", &found, "1 for this distribution"));
+        }
+        Ok(Self { forest, family, link, init: ini.f64("init_f")? })
+    }
+
+    /// Whether an `exp` stands between the margin and the answer.
+    pub(crate) fn is_identity(&self) -> bool {
+        self.family == Family::Regression && self.link == GbmLink::Identity
+    }
+
+    /// From sums of leaves to genmodel's array, in place, all but the label.
+    ///
+    /// `preds`: `[_, margin, ...]` for classes, `[margin]` for regression.
+    pub(crate) fn unify(&self, preds: &mut [f64], offset: f64, balance: Option<&[Vec<f64>; 2]>) {
+        match self.family {
+            Family::Regression => {
+                preds[0] = self.link.mean(preds[0] + self.init + offset);
+                return;
+            }
+            Family::Binomial => {
+                preds[2] = self.link.mean(preds[1] + self.init + offset);
+                preds[1] = 1.0 - preds[2];
+            }
+            Family::Multinomial => {
+                if preds.len() == 3 {
+                    preds[1] += self.init + offset;
+                    preds[2] = -preds[1];
+                }
+                softmax(&mut preds[1..]);
+            }
+        }
+        if let Some([prior, model]) = balance {
+            correct_balance(&mut preds[1..], prior, model);
+        }
+    }
+}
+
+/// Margins to probabilities, in place. Source: `GenModel.log_rescale`, `GBM_rescale`.
+fn softmax(margins: &mut [f64]) {
+    let max = margins.iter().fold(f64::NEG_INFINITY, |max, &margin| java_max(max, margin));
+    let mut sum = 0.0;
+    for margin in margins.iter_mut() {
+        *margin = exp(*margin - max);
+        sum += *margin;
+    }
+    margins.iter_mut().for_each(|p| *p /= sum);
+}

@@ -1,0 +1,248 @@
+//! Generalized Linear Model.
+//!
+//! `eta = sum of the coefficients of the levels, then of coefficient x number, + intercept`, in
+//! this order; then the inverse link, softmax, or differences of logistic curves (ordinal).
+//! Source: `GlmMojoReader`, `GlmMojoModel`, `GlmMultinomialMojoModel`, `GlmOrdinalMojoModel`.
+
+use crate::error::{LoadError, RowError, RowErrorKind};
+use crate::link::GlmLink;
+use crate::math::exp;
+use crate::reader::Reader;
+
+#[derive(Debug)]
+pub(crate) struct Glm {
+    family: Family,
+    /// Row-major, `coefficients x classes`: levels, numbers, intercept.
+    beta: Vec<f64>,
+    /// Coefficients per class.
+    width: usize,
+    /// Start of each categorical column's levels in the coefficients, and their end.
+    cat_offsets: Vec<usize>,
+    skips_first_level: bool,
+    /// Replacements for missing values, modes then means; `None`: nothing is replaced.
+    imputed: Option<Vec<f64>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Family {
+    Regression(GlmLink),
+    Binomial { link: GlmLink, threshold: f64 },
+    Multinomial,
+    Ordinal,
+}
+
+impl Glm {
+    pub(crate) fn read(
+        reader: &Reader<'_, '_>,
+        n_classes: usize,
+        n_features: usize,
+        threshold: f64,
+    ) -> Result<Self, LoadError> {
+        let ini = reader.ini();
+        let bad = |key: &str, found: String, expected: String| LoadError::BadValue {
+            key: key.to_owned(),
+            found,
+            expected,
+        };
+        let cats = ini.optional_usize("cats")?.unwrap_or(0);
+        let cat_offsets = read_offsets(ini.optional_ints("cat_offsets")?.unwrap_or_default(), cats)
+            .ok_or_else(|| {
+                let expected = format!("{} rising numbers from 0", cats.saturating_add(1));
+                bad(
+                    "cat_offsets",
+                    ini.text("cat_offsets").unwrap_or("missing").to_owned(),
+                    expected,
+                )
+            })?;
+        let beta = ini.doubles("beta")?;
+        let family = ini.required_text("family")?;
+        let link = || {
+            let name = ini.required_text("link")?;
+            let power = ini.optional_f64("tweedie_link_power")?.unwrap_or(0.0);
+            GlmLink::parse(name, power)
+                .ok_or_else(|| bad("link", name.to_owned(), "a link of H2O's GLM".to_owned()))
+        };
+        let (family, betas) = match family {
+            "multinomial" => (Family::Multinomial, n_classes),
+            "ordinal" => (Family::Ordinal, n_classes),
+            "binomial" | "fractionalbinomial" | "quasibinomial" => {
+                (Family::Binomial { link: link()?, threshold }, 1)
+            }
+            _ => (Family::Regression(link()?), 1),
+        };
+        let expected_classes = match family {
+            Family::Regression(_) => 1..=1,
+            Family::Binomial { .. } => 2..=2,
+            Family::Multinomial | Family::Ordinal => 2..=usize::MAX,
+        };
+        if !expected_classes.contains(&n_classes) {
+            let expected = "a number that goes with the family".to_owned();
+            return Err(bad("n_classes", n_classes.to_string(), expected));
+        }
+        let levels = cat_offsets[cats];
+        let width = beta.len() / betas;
+        let numbers = n_features.checked_sub(cats);
+        if numbers.and_then(|numbers| levels.checked_add(numbers)?.checked_add(1)) != Some(width)
+            || width * betas != beta.len()
+        {
+            let found = format!("{} numbers", beta.len());
+            let expected = format!(
+                "{betas} x ({levels} levels + {} numeric columns + 1)",
+                numbers.unwrap_or(0)
+            );
+            return Err(bad("beta", found, expected));
+        }
+        let imputed = if ini.bool_or("mean_imputation", false)? {
+            let modes = ini.optional_ints("cat_modes")?.unwrap_or_default();
+            let means = ini.optional_doubles("num_means")?.unwrap_or_default();
+            if modes.len() < cats || cats + means.len() < n_features {
+                let found = format!("{} modes and {} means", modes.len(), means.len());
+                return Err(bad("num_means", found, "one value for each column".to_owned()));
+            }
+            let modes = modes.into_iter().take(cats).map(f64::from);
+            Some(modes.chain(means).take(n_features).collect())
+        } else {
+            None
+        };
+        let skips_first_level = !ini.bool_or("use_all_factor_levels", false)?;
+        Ok(Self { family, beta, width, cat_offsets, skips_first_level, imputed })
+    }
+
+    /// Whether no `exp` or `pow` stands behind the sum.
+    pub(crate) fn is_identity(&self) -> bool {
+        matches!(self.family, Family::Regression(GlmLink::Identity | GlmLink::Inverse))
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        size_of_val(self.beta.as_slice()) + size_of_val(self.cat_offsets.as_slice())
+    }
+
+    /// Fills `preds` as genmodel does, the label included.
+    ///
+    /// `raw`: the row, model order, NaN = missing. `preds`: `[label, p...]` or `[value]`.
+    pub(crate) fn score(
+        &self,
+        raw: &[f64],
+        offset: f64,
+        preds: &mut [f64],
+    ) -> Result<(), RowError> {
+        match self.family {
+            Family::Regression(link) => {
+                preds[0] = link.mean(self.eta(raw, 0)? + offset);
+            }
+            Family::Binomial { link, threshold } => {
+                let mean = link.mean(self.eta(raw, 0)? + offset);
+                preds[0] = f64::from(u8::from(mean >= threshold));
+                preds[1] = 1.0 - mean;
+                preds[2] = mean;
+            }
+            // The offset has no say in multinomial models: genmodel ignores it.
+            Family::Multinomial => {
+                for class in 0..preds.len() - 1 {
+                    preds[class + 1] = self.eta(raw, class)?;
+                }
+                softmax(preds);
+            }
+            Family::Ordinal => self.ordinal(raw, offset, preds)?,
+        }
+        Ok(())
+    }
+
+    /// The linear predictor of a class.
+    fn eta(&self, raw: &[f64], class: usize) -> Result<f64, RowError> {
+        let beta = &self.beta[class * self.width..(class + 1) * self.width];
+        let value = |column: usize| match &self.imputed {
+            Some(imputed) if raw[column].is_nan() => imputed[column],
+            _ => raw[column],
+        };
+        let cats = self.cat_offsets.len() - 1;
+        let mut eta = 0.0;
+        for column in 0..cats {
+            let mut level = value(column);
+            if self.skips_first_level {
+                if level == 0.0 {
+                    continue;
+                }
+                level -= 1.0;
+            }
+            let index = level as i32;
+            let (from, to) = (self.cat_offsets[column], self.cat_offsets[column + 1]);
+            if f64::from(index) != level || index < 0 {
+                return Err(RowError {
+                    kind: RowErrorKind::Model,
+                    column: None,
+                    message: "categorical value out of range: the model was trained with \
+                              missing_values_handling = Skip and does not score rows with missing \
+                              categories"
+                        .to_owned(),
+                });
+            }
+            // A level that training did not see has no coefficient.
+            if from + (index as usize) < to {
+                eta += beta[from + index as usize];
+            }
+        }
+        let levels = self.cat_offsets[cats];
+        for column in cats..raw.len() {
+            eta += beta[levels + column - cats] * value(column);
+        }
+        Ok(eta + beta[self.width - 1])
+    }
+
+    fn ordinal(&self, raw: &[f64], offset: f64, preds: &mut [f64]) -> Result<(), RowError> {
+        let last = preds.len() - 1;
+        let mut below = 0.0;
+        for class in 0..last - 1 {
+            let eta = self.eta(raw, class)? + offset;
+            let up_to = 1.0 / (1.0 + exp(-eta));
+            preds[class + 1] = up_to - below;
+            below = up_to;
+        }
+        preds[last] = 1.0 - below;
+        let best = (1..=last).fold(0, |best, class| {
+            let beaten = if best == 0 { 0.0 } else { preds[best] };
+            if preds[class] > beaten { class } else { best }
+        });
+        if best == 0 {
+            return Err(RowError {
+                kind: RowErrorKind::Model,
+                column: None,
+                message: "no class has a probability above 0".to_owned(),
+            });
+        }
+        preds[0] = (best - 1) as f64;
+        Ok(())
+    }
+}
+
+/// `cats + 1` rising numbers from 0; none at all stands for a model without categories.
+fn read_offsets(offsets: Vec<i32>, cats: usize) -> Option<Vec<usize>> {
+    if offsets.is_empty() && cats == 0 {
+        return Some(vec![0]);
+    }
+    let offsets: Vec<usize> =
+        offsets.into_iter().map(usize::try_from).collect::<Result<_, _>>().ok()?;
+    let fits = offsets.len() == cats.checked_add(1)? && offsets[0] == 0 && offsets.is_sorted();
+    fits.then_some(offsets)
+}
+
+/// Etas to probabilities and label. The largest eta counts from 0 upwards, and so does the largest
+/// probability: genmodel starts both searches there.
+fn softmax(preds: &mut [f64]) {
+    let max = preds[1..].iter().fold(0.0, |max, &eta| if eta > max { eta } else { max });
+    let mut sum = 0.0;
+    for p in &mut preds[1..] {
+        *p = exp(*p - max);
+        sum += *p;
+    }
+    let scale = 1.0 / sum;
+    let mut best = 0.0;
+    preds[0] = 0.0;
+    for class in 1..preds.len() {
+        preds[class] *= scale;
+        if preds[class] > best {
+            best = preds[class];
+            preds[0] = (class - 1) as f64;
+        }
+    }
+}

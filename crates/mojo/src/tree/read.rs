@@ -1,0 +1,232 @@
+//! From the bytes of `trees/tCC_GGG.bin` to the arena.
+#![deny(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::panic,
+    clippy::expect_used
+)]
+
+use super::{Forest, LEAF, NA_LEFT, NA_VS_REST, Node, Rules, SET, Set};
+use crate::cursor::{Cursor, Damage};
+use crate::error::LoadError;
+use crate::limits::Limits;
+use crate::reader::Reader;
+
+/// Column number of a tree that is one leaf.
+const NO_COLUMN: u16 = 65_535;
+
+/// Where the reader stands in a tree.
+#[derive(Clone, Copy)]
+struct Place {
+    depth: usize,
+    is_leaf: bool,
+    /// The set that was tested last on the way from the root.
+    last_set: Option<u32>,
+}
+
+/// A right child that has still to be read.
+struct Pending {
+    parent: usize,
+    /// Where its bytes must start.
+    at: usize,
+    place: Place,
+}
+
+pub(super) fn forest(
+    reader: &Reader<'_, '_>,
+    mojo_version: f64,
+    classes: usize,
+    groups: usize,
+    levels: &[Option<usize>],
+) -> Result<Forest, LoadError> {
+    let rules = match mojo_version {
+        1.0 => Rules::Plain,
+        1.1 => Rules::Ranges,
+        _ => Rules::Domains,
+    };
+    let mut forest = Forest {
+        nodes: Vec::new(),
+        sets: Vec::new(),
+        bits: Vec::new(),
+        roots: Vec::new(),
+        groups,
+        levels: levels
+            .iter()
+            .map(|levels| levels.map_or(i64::MAX, |n| i64::try_from(n).unwrap_or(i64::MAX)))
+            .collect(),
+        rules,
+    };
+    for class in 0..classes {
+        let entry = |group: usize| format!("trees/t{class:02}_{group:03}.bin");
+        let mut roots = Vec::new();
+        // A class without any tree was not seen in training; one with holes is damaged.
+        if (0..groups).any(|group| reader.contains(&entry(group))) {
+            for group in 0..groups {
+                let name = entry(group);
+                if !reader.contains(&name) {
+                    let reason = "other trees of its class are there; export the model again";
+                    return Err(reader.missing_entry(&name, reason));
+                }
+                let bytes = reader.blob(&name)?;
+                let root = TreeReader::new(&bytes, &mut forest, reader.limits())
+                    .read()
+                    .map_err(|damage| reader.damaged(&name, &damage))?;
+                roots.push(root);
+            }
+        }
+        forest.roots.push(roots);
+    }
+    if forest.trees() == 0 {
+        let reason = "the MOJO holds no tree at all; export the model again";
+        return Err(reader.missing_entry("trees/t00_000.bin", reason));
+    }
+    forest.nodes.shrink_to_fit();
+    forest.bits.shrink_to_fit();
+    Ok(forest)
+}
+
+struct TreeReader<'a> {
+    cursor: Cursor<'a>,
+    forest: &'a mut Forest,
+    limits: &'a Limits,
+    pending: Vec<Pending>,
+}
+
+impl<'a> TreeReader<'a> {
+    fn new(bytes: &'a [u8], forest: &'a mut Forest, limits: &'a Limits) -> Self {
+        Self { cursor: Cursor::new(bytes), forest, limits, pending: Vec::new() }
+    }
+
+    /// Reads one tree and says where its root is. Iterative: depth costs no stack.
+    fn read(mut self) -> Result<u32, Damage> {
+        let root = self.next_index()?;
+        let mut place = Place { depth: 0, is_leaf: false, last_set: None };
+        loop {
+            if place.is_leaf {
+                let value = self.cursor.f32()?;
+                self.push_leaf(value)?;
+            } else if let Some(left) = self.split(place)? {
+                place = left;
+                continue;
+            }
+            let Some(next) = self.pending.pop() else { return Ok(root) };
+            if next.at != self.cursor.at() {
+                return Err(self.cursor.damage(format!(
+                    "the left subtree ends here, its parent says at byte {}",
+                    next.at
+                )));
+            }
+            let index = self.next_index()?;
+            if let Some(parent) = self.forest.nodes.get_mut(next.parent) {
+                parent.right = index;
+            }
+            place = next.place;
+        }
+    }
+
+    fn next_index(&self) -> Result<u32, Damage> {
+        let index = self.forest.nodes.len();
+        if index >= self.limits.nodes_max {
+            return Err(self.cursor.damage(format!("more than {index} nodes (limit `nodes_max`)")));
+        }
+        u32::try_from(index).map_err(|_| self.cursor.damage("too many nodes"))
+    }
+
+    fn push_leaf(&mut self, value: f32) -> Result<(), Damage> {
+        self.next_index()?;
+        self.forest.nodes.push(Node { value: value.to_bits(), right: 0, column: 0, flags: LEAF });
+        Ok(())
+    }
+
+    /// Reads the head of a node; the place of its left child, or `None` for a tree of one leaf.
+    fn split(&mut self, place: Place) -> Result<Option<Place>, Damage> {
+        let kind = self.cursor.u8()?;
+        let column = self.cursor.u16()?;
+        if column == NO_COLUMN {
+            let value = self.cursor.f32()?;
+            self.push_leaf(value)?;
+            return Ok(None);
+        }
+        if usize::from(column) >= self.forest.levels.len() {
+            return Err(self.cursor.damage(format!(
+                "split on column {column}, the model has {}",
+                self.forest.levels.len()
+            )));
+        }
+        let depth = place.depth.saturating_add(1);
+        if depth > self.limits.tree_depth_max {
+            let limit = self.limits.tree_depth_max;
+            return Err(self.cursor.damage(format!("deeper than {limit} (`tree_depth_max`)")));
+        }
+        let direction = self.cursor.u8()?;
+        let (value, flags, last_set) = self.test(kind, direction, place.last_set)?;
+        let (left_is_leaf, left_bytes) = match kind & 0x33 {
+            0x30 => (true, 4),
+            // One byte of length for 0, two for 1, and so on.
+            bytes @ 0..=3 => (false, self.cursor.uint(usize::from(bytes).saturating_add(1))?),
+            other => return Err(self.cursor.damage(format!("left child of type {other}"))),
+        };
+        let right_at = self.cursor.at().checked_add(left_bytes);
+        let at = right_at.ok_or_else(|| self.cursor.damage("left subtree too large"))?;
+        let parent = self.forest.nodes.len();
+        self.next_index()?;
+        self.forest.nodes.push(Node { value, right: 0, column, flags });
+        let right = Place { depth, is_leaf: kind & 0x40 != 0, last_set };
+        self.pending.push(Pending { parent, at, place: right });
+        Ok(Some(Place { is_leaf: left_is_leaf, ..right }))
+    }
+
+    /// Value and flags of a node, and the set that counts as the last one below it.
+    fn test(
+        &mut self,
+        kind: u8,
+        direction: u8,
+        last_set: Option<u32>,
+    ) -> Result<(u32, u8, Option<u32>), Damage> {
+        let is_set = kind & 0x0c != 0;
+        let flags = match direction {
+            1 => {
+                // No set of its own: genmodel then checks the range of the one before.
+                let stale = last_set.filter(|_| is_set);
+                let flags = NA_VS_REST | if stale.is_some() { SET } else { 0 };
+                return Ok((stale.unwrap_or(0), flags, last_set));
+            }
+            2 | 4 => NA_LEFT,
+            0 | 3 | 5 => 0,
+            other => return Err(self.cursor.damage(format!("direction {other}, expected 0 to 5"))),
+        };
+        let set = match kind & 0x0c {
+            0x00 => return Ok((self.cursor.f32()?.to_bits(), flags, last_set)),
+            0x08 => self.set(0, 32, 4)?,
+            0x0c => self.offset_set()?,
+            _ => return Err(self.cursor.damage("node type 4 is not in use")),
+        };
+        Ok((set, flags | SET, Some(set)))
+    }
+
+    fn offset_set(&mut self) -> Result<u32, Damage> {
+        let first = u32::from(self.cursor.u16()?);
+        if self.forest.rules < Rules::Domains {
+            // Up to 1.10 the length was counted in bytes.
+            let bytes = self.cursor.u16()?;
+            return self.set(first, u32::from(bytes).saturating_mul(8), usize::from(bytes));
+        }
+        let bits = self.cursor.i32()?;
+        let Ok(bits) = u32::try_from(bits) else {
+            return Err(self.cursor.damage(format!("a set of {bits} levels")));
+        };
+        let bytes = usize::try_from(bits.div_ceil(8)).unwrap_or(usize::MAX);
+        self.set(first, bits, bytes)
+    }
+
+    fn set(&mut self, first: u32, len: u32, bytes: usize) -> Result<u32, Damage> {
+        let taken = self.cursor.take(bytes)?;
+        let too_many = || self.cursor.damage("too many level sets");
+        let start = u32::try_from(self.forest.bits.len()).map_err(|_| too_many())?;
+        let index = u32::try_from(self.forest.sets.len()).map_err(|_| too_many())?;
+        self.forest.bits.extend_from_slice(taken);
+        self.forest.sets.push(Set { first, len, start });
+        Ok(index)
+    }
+}

@@ -1,0 +1,324 @@
+//! XGBoost: gbtree, dart and gblinear boosters, in `f32` throughout.
+//!
+//! The booster sees one-hot columns. They are never built: at load each test of a one-hot column
+//! becomes "is the level k?" with both outcomes decided, so a row is scored as it is encoded.
+//! Sources: `XGBoostMojoReader`, `XGBoostJavaMojoModel`, `OneHotEncoderFactory`; xgboost-predictor
+//! `Predictor`, `GBTree`, `Dart`, `GBLinear`, `ObjFunction`.
+
+mod read;
+
+use crate::error::LoadError;
+use crate::math::{exp, log};
+use crate::reader::Reader;
+
+#[derive(Debug)]
+pub(crate) struct XGBoost {
+    booster: Booster,
+    objective: Objective,
+    one_hot: OneHot,
+    /// Margin of an empty forest, after the objective's `prob_to_margin`.
+    base_margin: f32,
+    /// XGBoost up to 1.2 added the base score after the trees, later ones before.
+    base_last: bool,
+    has_offset: bool,
+    outputs: usize,
+}
+
+#[derive(Debug)]
+enum Booster {
+    Trees(Trees),
+    /// `(features + 1) x outputs` weights, the bias last.
+    Linear {
+        weights: Vec<f32>,
+        features: usize,
+    },
+}
+
+/// The trees of each output, in order; dart's weight of each.
+#[derive(Debug)]
+struct Trees {
+    nodes: Vec<Node>,
+    roots: Vec<Vec<u32>>,
+    weights: Option<Vec<f32>>,
+}
+
+const LEAF: u8 = 1;
+/// Missing values go left.
+const DEFAULT_LEFT: u8 = 2;
+/// The column is categorical, `test` is the place of the level among the one-hot columns.
+const HOT: u8 = 4;
+/// A row of that level goes left.
+const HOT_LEFT: u8 = 8;
+/// A row of another level goes left.
+const COLD_LEFT: u8 = 16;
+
+/// The left child is the next node.
+#[derive(Debug, Clone, Copy)]
+struct Node {
+    /// Threshold or leaf as bits of an `f32`, or a one-hot column.
+    test: u32,
+    right: u32,
+    /// Column of the raw row.
+    column: u32,
+    flags: u8,
+}
+
+/// How the raw row maps to the columns that the booster was trained on.
+#[derive(Debug)]
+struct OneHot {
+    /// Categorical columns come first; start of each one's levels, and the end of the last.
+    cat_offsets: Vec<usize>,
+    nums: usize,
+    all_levels: bool,
+    /// Zeros count as missing.
+    sparse: bool,
+    /// Category that a one-hot column belongs to.
+    cat_of: Vec<u32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Objective {
+    Identity,
+    Logistic,
+    Exp,
+    Softmax,
+    /// The index of the largest margin.
+    ArgMax,
+}
+
+impl Objective {
+    fn parse(name: &str) -> Option<Self> {
+        Some(match name {
+            "rank:pairwise" | "rank:ndcg" | "binary:logitraw" | "reg:linear"
+            | "reg:squarederror" => Self::Identity,
+            "binary:logistic" | "reg:logistic" => Self::Logistic,
+            "multi:softmax" => Self::ArgMax,
+            "multi:softprob" => Self::Softmax,
+            "reg:gamma" | "reg:tweedie" | "count:poisson" => Self::Exp,
+            _ => return None,
+        })
+    }
+
+    /// Margin of the base score. Source: `ObjFunction.probToMargin`.
+    fn margin(self, base_score: f32) -> f32 {
+        match self {
+            Self::Logistic => -log(f64::from(1.0 / base_score - 1.0)) as f32,
+            Self::Exp => log(f64::from(base_score)) as f32,
+            Self::Identity | Self::Softmax | Self::ArgMax => base_score,
+        }
+    }
+
+    /// Margins to answers, in place. Source: `ObjFunction.predTransform`.
+    fn transform(self, out: &mut [f32]) {
+        match self {
+            Self::Identity => {}
+            Self::Logistic => {
+                for x in out {
+                    *x = 1.0 / (1.0 + exp(f64::from(-*x)) as f32);
+                }
+            }
+            Self::Exp => out.iter_mut().for_each(|x| *x = exp(f64::from(*x)) as f32),
+            Self::Softmax => {
+                let max = out.iter().fold(f32::NEG_INFINITY, |max, &x| java_max(x, max));
+                let mut sum = 0.0;
+                for x in out.iter_mut() {
+                    *x = exp(f64::from(*x - max)) as f32;
+                    sum += f64::from(*x);
+                }
+                out.iter_mut().for_each(|x| *x /= sum as f32);
+            }
+            Self::ArgMax => {
+                let mut best = 0;
+                for class in 1..out.len() {
+                    if out[best] < out[class] {
+                        best = class;
+                    }
+                }
+                out[0] = best as f32;
+            }
+        }
+    }
+}
+
+/// Java's `Math.max(float, float)`.
+fn java_max(a: f32, b: f32) -> f32 {
+    crate::link::java_max(f64::from(a), f64::from(b)) as f32
+}
+
+/// Buffers of one thread.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    /// One-hot column of each category.
+    hot: Vec<i64>,
+    /// Numbers as the booster sees them.
+    nums: Vec<f32>,
+    out: Vec<f32>,
+}
+
+impl XGBoost {
+    pub(crate) fn read(
+        reader: &Reader<'_, '_>,
+        mojo_version: f64,
+        n_classes: usize,
+        n_features: usize,
+    ) -> Result<Self, LoadError> {
+        read::xgboost(reader, mojo_version, n_classes, n_features)
+    }
+
+    pub(crate) fn trees(&self) -> usize {
+        match &self.booster {
+            Booster::Trees(trees) => trees.roots.iter().map(Vec::len).sum(),
+            Booster::Linear { .. } => 0,
+        }
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        match &self.booster {
+            Booster::Trees(trees) => size_of_val(trees.nodes.as_slice()) + self.trees() * 4,
+            Booster::Linear { weights, .. } => size_of_val(weights.as_slice()),
+        }
+    }
+
+    /// Fills all of `preds` but the label: `[_, p...]` or `[value]`.
+    ///
+    /// `raw`: the row, model order, NaN = missing. An offset takes the base score's place, in
+    /// models that were trained with one.
+    pub(crate) fn score(&self, raw: &[f64], offset: f64, preds: &mut [f64], scratch: &mut Scratch) {
+        self.one_hot.split(raw, scratch);
+        let base = if self.has_offset { offset as f32 } else { self.base_margin };
+        let Scratch { hot, nums, out } = scratch;
+        out.clear();
+        for output in 0..self.outputs {
+            let start = if self.base_last { 0.0 } else { base };
+            let mut sum = match &self.booster {
+                Booster::Trees(trees) => trees.sum(output, start, hot, nums),
+                Booster::Linear { weights, features } => {
+                    self.linear(weights, *features, output, start, hot, nums)
+                }
+            };
+            if self.base_last {
+                sum += base;
+            }
+            out.push(sum);
+        }
+        self.objective.transform(out);
+        match preds.len() {
+            1 => preds[0] = f64::from(out[0]),
+            3 => {
+                preds[1] = f64::from(1.0 - out[0]);
+                preds[2] = f64::from(out[0]);
+            }
+            _ => preds[1..].iter_mut().zip(out).for_each(|(p, x)| *p = f64::from(*x)),
+        }
+    }
+
+    fn linear(
+        &self,
+        weights: &[f32],
+        features: usize,
+        output: usize,
+        start: f32,
+        hot: &[i64],
+        nums: &[f32],
+    ) -> f32 {
+        let mut sum = weights[features * self.outputs + output] + start;
+        for feature in 0..features {
+            let value = self.one_hot.value(feature, hot, nums);
+            if !value.is_nan() {
+                sum += value * weights[feature * self.outputs + output];
+            }
+        }
+        sum
+    }
+}
+
+impl Trees {
+    /// `start` plus the leaves of an output's trees, in order.
+    fn sum(&self, output: usize, start: f32, hot: &[i64], nums: &[f32]) -> f32 {
+        let mut sum = start;
+        for (tree, &root) in self.roots[output].iter().enumerate() {
+            let leaf = self.leaf(root, hot, nums);
+            // Dart's weights are counted within the output, not over all trees: so does genmodel.
+            sum += match &self.weights {
+                Some(weights) => weights[tree] * leaf,
+                None => leaf,
+            };
+        }
+        sum
+    }
+
+    fn leaf(&self, root: u32, hot: &[i64], nums: &[f32]) -> f32 {
+        let mut at = root as usize;
+        loop {
+            let node = &self.nodes[at];
+            if node.flags & LEAF != 0 {
+                return f32::from_bits(node.test);
+            }
+            let left = if node.flags & HOT != 0 {
+                let is_hot = hot[node.column as usize] == i64::from(node.test);
+                node.flags & (if is_hot { HOT_LEFT } else { COLD_LEFT }) != 0
+            } else {
+                let value = nums[node.column as usize - hot.len()];
+                if value.is_nan() {
+                    node.flags & DEFAULT_LEFT != 0
+                } else {
+                    value < f32::from_bits(node.test)
+                }
+            };
+            at = if left { at + 1 } else { node.right as usize };
+        }
+    }
+}
+
+impl OneHot {
+    fn cats(&self) -> usize {
+        self.cat_offsets.len() - 1
+    }
+
+    /// Columns that the booster sees.
+    fn features(&self) -> usize {
+        self.cat_of.len() + self.nums
+    }
+
+    /// What a one-hot column that is not set holds.
+    fn cold(&self) -> f32 {
+        if self.sparse { f32::NAN } else { 0.0 }
+    }
+
+    /// Source: `GenModel.setCats`, `OneHotEncoderFactory.fromArray`.
+    fn split(&self, raw: &[f64], scratch: &mut Scratch) {
+        let cats = self.cats();
+        scratch.hot.clear();
+        for (column, value) in raw[..cats].iter().enumerate() {
+            let end = self.cat_offsets[column + 1] as i64;
+            let start = self.cat_offsets[column] as i64;
+            let level = i64::from(*value as i32);
+            let hot = if value.is_nan() {
+                // The extra level that training made for missing values.
+                end - 1
+            } else if self.all_levels {
+                level + start
+            } else if level != 0 {
+                level - 1 + start
+            } else {
+                -1
+            };
+            scratch.hot.push(if hot >= end { end - 1 } else { hot });
+        }
+        scratch.nums.clear();
+        scratch.nums.extend(raw[cats..].iter().map(|&value| {
+            let value = value as f32;
+            if self.sparse && value == 0.0 { f32::NAN } else { value }
+        }));
+        // MOJO 1.00 tolerates rows that are too short.
+        scratch.nums.resize(self.nums, if self.sparse { f32::NAN } else { 0.0 });
+    }
+
+    fn value(&self, feature: usize, hot: &[i64], nums: &[f32]) -> f32 {
+        match self.cat_of.get(feature) {
+            Some(&cat) if hot[cat as usize] == feature as i64 => 1.0,
+            Some(_) => self.cold(),
+            None => nums[feature - self.cat_of.len()],
+        }
+    }
+}
