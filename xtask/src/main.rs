@@ -1,0 +1,111 @@
+//! Developer commands: `cargo xtask test | ci | bench`.
+//!
+//! Each command is a list of steps that are ordinary cargo calls, so that whoever prefers can type
+//! them. Never a step that only exists here: a rule about the code is a test (`tests/tidy.rs`).
+#![expect(clippy::print_stderr, reason = "talks to a developer in a terminal")]
+
+mod setup;
+mod step;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use step::{Failed, Step};
+
+const USAGE: &str = "\
+Developer commands.
+
+Usage: cargo xtask COMMAND
+
+  test [--all]   sets up what the tests need, then runs them all; --all: the long ones too
+  ci             format, lints, documentation, licences, tests: what must be green
+  bench [NAME]   figures beside a rival's, into docs/performance.md; without NAME: the list
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match words.as_slice() {
+        ["test"] => test(false),
+        ["test", "--all"] => test(true),
+        ["ci"] => ci(),
+        ["bench", names @ ..] => bench(names),
+        [] | ["help" | "--help" | "-h"] => {
+            eprint!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        unknown => {
+            eprintln!("error: `cargo xtask {}` is not a command\n\n{USAGE}", unknown.join(" "));
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failed) => {
+            eprintln!("error: {failed}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The checkout this program was built in.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the checkout")
+}
+
+/// A program that the same profile of the same target folder holds beside this one.
+fn built(name: &str) -> PathBuf {
+    let here = std::env::current_exe().unwrap_or_default();
+    here.with_file_name(format!("{name}{}", std::env::consts::EXE_SUFFIX))
+}
+
+/// The doc-tests first, so that the last line is the summary of the big run.
+fn test(all: bool) -> Result<(), Failed> {
+    let runner = setup::tests()?;
+    // The product tests drive the binary, which cargo would not build for them.
+    Step::new("build", "cargo build --workspace --bins --tests").run()?;
+    let doctests = Step::new("doc-tests", "cargo test --workspace --doc --quiet").run();
+    let command = match (runner, all) {
+        (setup::Runner::Nextest, false) => "cargo nextest run --workspace --no-fail-fast",
+        (setup::Runner::Nextest, true) => {
+            "cargo nextest run --workspace --no-fail-fast --run-ignored all"
+        }
+        (setup::Runner::Cargo, false) => {
+            "cargo test --workspace --lib --bins --tests --no-fail-fast"
+        }
+        (setup::Runner::Cargo, true) => {
+            "cargo test --workspace --lib --bins --tests --no-fail-fast -- --include-ignored"
+        }
+    };
+    let tests = Step::new("tests", command).env("STEMSON_BIN", built("stemson")).silent_end().run();
+    doctests.and(tests)
+}
+
+/// Everything is run even if something fails early: one look at the log shows all there is to mend.
+fn ci() -> Result<(), Failed> {
+    // Everything after this may rely on the committed versions.
+    Step::new("lock", "cargo metadata --locked --format-version 1").quiet().run()?;
+    let mut outcomes = vec![
+        Step::new("fmt", "cargo fmt --all -- --check").run(),
+        Step::new("clippy", "cargo clippy --workspace --all-targets -- -D warnings").run(),
+        Step::new("docs", "cargo doc --workspace --no-deps")
+            .env("RUSTDOCFLAGS", "-Dwarnings")
+            .run(),
+    ];
+    outcomes.push(
+        setup::cargo_deny()
+            .and_then(|()| Step::new("deny", "cargo deny check bans licenses sources").run()),
+    );
+    outcomes.push(test(false));
+    outcomes.into_iter().collect()
+}
+
+/// Benchmarks live in the package `stemson-benches`; here they are only built and called.
+fn bench(names: &[&str]) -> Result<(), Failed> {
+    let build = "cargo build --release --package stemson --package stemson-benches --bins";
+    if !names.is_empty() {
+        Step::new("build", build).run()?;
+    }
+    let call = "cargo run --quiet --release --package stemson-benches --bin bench --";
+    Step::new("bench", call).arguments(names).silent_end().run()
+}

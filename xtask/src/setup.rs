@@ -1,0 +1,68 @@
+//! What a machine must have before a command can run, found or installed.
+//!
+//! A machine with nothing but Rust must pass `cargo xtask test`: what a test needs besides is a
+//! [`Need`] here, with the way to get it.
+
+use std::process::{Command, Stdio};
+
+use crate::step::{Failed, Step};
+
+/// Who runs the tests.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Runner {
+    /// cargo-nextest: one process per test, all cores.
+    Nextest,
+    /// cargo's own, which is always there.
+    Cargo,
+}
+
+/// A program that may be missing.
+struct Need {
+    name: &'static str,
+    /// A call that succeeds where it is there.
+    probe: &'static str,
+    /// Calls that bring it, in order.
+    install: &'static [&'static str],
+}
+
+const CARGO_DENY: Need = Need {
+    name: "cargo-deny",
+    probe: "cargo deny --version",
+    install: &["cargo install cargo-deny --version 0.20.2 --locked"],
+};
+
+/// Servers, clients and libraries that tests talk to; none so far.
+const TESTS: &[Need] = &[];
+
+/// Brings what the tests need, and says who runs them.
+pub(crate) fn tests() -> Result<Runner, Failed> {
+    TESTS.iter().try_for_each(bring)?;
+    Ok(if answers("cargo nextest --version") { Runner::Nextest } else { Runner::Cargo })
+}
+
+/// Brings cargo-deny, the judge of licences and origins.
+pub(crate) fn cargo_deny() -> Result<(), Failed> {
+    bring(&CARGO_DENY)
+}
+
+fn bring(need: &Need) -> Result<(), Failed> {
+    if answers(need.probe) {
+        return Ok(());
+    }
+    need.install.iter().try_for_each(|line| Step::new(need.name, line).run())?;
+    if !answers(need.probe) {
+        let why = format!("installed, but `{}` still fails", need.probe);
+        return Err(Failed::new(need.name, why));
+    }
+    Ok(())
+}
+
+fn answers(line: &str) -> bool {
+    let mut words = line.split_whitespace();
+    Command::new(words.next().unwrap_or_default())
+        .args(words)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
