@@ -1,0 +1,231 @@
+//! What can end a job before its last row.
+
+use std::io;
+
+/// Why a job ended early. Rows that the model refuses are no such reason: see
+/// [`crate::Summary::refused`].
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BatchError {
+    /// A source could not be opened.
+    #[error("cannot open {source_name}")]
+    Open {
+        /// The source's name.
+        source_name: String,
+        /// What the system says.
+        #[source]
+        cause: io::Error,
+    },
+    /// A source could not be read to its end, or its compression is damaged.
+    #[error("cannot read {source_name}")]
+    Read {
+        /// The source's name.
+        source_name: String,
+        /// What the system or the decoder says.
+        #[source]
+        cause: io::Error,
+    },
+    /// The output does not take more.
+    #[error("cannot write the predictions")]
+    Write {
+        /// What the system says.
+        #[source]
+        cause: io::Error,
+    },
+    /// Bytes that are no UTF-8.
+    #[error("{source_name}, line {line}: byte {offset} is not UTF-8")]
+    NotUtf8 {
+        /// The source's name.
+        source_name: String,
+        /// Counted from 1.
+        line: u64,
+        /// Of the (decompressed) input, counted from 0.
+        offset: u64,
+    },
+    /// A CSV source without its header line.
+    #[error("{source_name} is empty, expected a header line")]
+    NoHeader {
+        /// The source's name.
+        source_name: String,
+    },
+    /// Lines that end as no system has ended them for 25 years.
+    #[error("{source_name}, line 1: lines end with a carriage return alone, expected LF or CRLF")]
+    CarriageReturns {
+        /// The source's name.
+        source_name: String,
+    },
+    /// Two columns of one name.
+    #[error("{source_name}, line 1: the header names `{name}` twice")]
+    DuplicateHeader {
+        /// The source's name.
+        source_name: String,
+        /// The name that stands twice.
+        name: String,
+    },
+    /// Without a header the fields are the model's columns.
+    #[error(
+        "{source_name}, line {line}: {found} fields, expected {expected}: without a header the \
+         fields are the model's columns, in its order"
+    )]
+    HeaderlessWidth {
+        /// The source's name.
+        source_name: String,
+        /// Of the first record.
+        line: u64,
+        /// Fields in the first record.
+        found: usize,
+        /// Columns of the model.
+        expected: usize,
+    },
+    /// A record with more or fewer fields than the first one.
+    #[error("{source_name}, line {line}: {found} fields, expected {expected}")]
+    Ragged {
+        /// The source's name.
+        source_name: String,
+        /// On which the record starts, counted from 1.
+        line: u64,
+        /// Fields of this record.
+        found: usize,
+        /// Fields of the header, or of the first record.
+        expected: usize,
+    },
+    /// A quoted field that the input ends in.
+    #[error("{source_name}, line {line}: a quote is opened in this record and never closed")]
+    OpenQuote {
+        /// The source's name.
+        source_name: String,
+        /// On which the record starts.
+        line: u64,
+    },
+    /// `"a"b`.
+    #[error(
+        "{source_name}, line {line}, field {field}: text after the closing quote, expected a \
+         delimiter or the end of the line"
+    )]
+    AfterQuote {
+        /// The source's name.
+        source_name: String,
+        /// On which the record starts.
+        line: u64,
+        /// Counted from 1.
+        field: usize,
+    },
+    /// A record that would not fit into memory's bound.
+    #[error("{source_name}, line {line}: the record is longer than {limit_bytes} bytes{guess}")]
+    LongRecord {
+        /// The source's name.
+        source_name: String,
+        /// On which the record starts.
+        line: u64,
+        /// The bound.
+        limit_bytes: usize,
+        /// What may be behind it.
+        guess: &'static str,
+    },
+    /// A line that is no flat JSON object.
+    #[error("{source_name}, line {line}, column {column}: {reason}")]
+    Json {
+        /// The source's name.
+        source_name: String,
+        /// Counted from 1.
+        line: u64,
+        /// Character of the line, counted from 1.
+        column: usize,
+        /// What was found, what was expected.
+        reason: String,
+    },
+    /// Columns of the model that a source does not have, under `strict`, or a column that the
+    /// caller named as offset.
+    #[error("{source_name} has no column {}", quoted(columns))]
+    MissingColumns {
+        /// The source's name.
+        source_name: String,
+        /// Names of the columns.
+        columns: Vec<String>,
+    },
+    /// A column to keep that is not there.
+    #[error("{source_name} has no column `{column}` to keep")]
+    UnknownKeep {
+        /// The source's name.
+        source_name: String,
+        /// The name.
+        column: String,
+    },
+    /// Answers that neither CSV nor JSONL has a form for.
+    #[error("predictions of category {category} cannot be written")]
+    NoForm {
+        /// H2O's word.
+        category: &'static str,
+    },
+    /// Calibrated probabilities of a model that was not calibrated.
+    #[error("the model offers no calibrated probabilities")]
+    NotCalibrated,
+    /// An offset column for a model that has none.
+    #[error("the model was trained without an offset, `{column}` cannot be one")]
+    NoOffset {
+        /// The name asked for.
+        column: String,
+    },
+    /// One column for two purposes.
+    #[error("`{column}` is a feature of the model, it cannot be its offset too")]
+    OffsetIsFeature {
+        /// The name asked for.
+        column: String,
+    },
+    /// An output column that would stand twice.
+    #[error("the output would have two columns named `{name}`")]
+    OutputTwice {
+        /// The name.
+        name: String,
+    },
+    /// A delimiter that is none.
+    #[error(
+        "{found:?} cannot be the delimiter: expected one ASCII character other than a quote or a line end"
+    )]
+    Delimiter {
+        /// The byte.
+        found: char,
+    },
+}
+
+impl BatchError {
+    /// A word that scripts may rely on.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Open { .. } => "open",
+            Self::Read { .. } => "read",
+            Self::Write { .. } => "write",
+            Self::NotUtf8 { .. } => "not_utf8",
+            Self::NoHeader { .. } => "no_header",
+            Self::CarriageReturns { .. } => "carriage_returns",
+            Self::DuplicateHeader { .. } => "duplicate_header",
+            Self::HeaderlessWidth { .. } => "headerless_width",
+            Self::Ragged { .. } => "ragged",
+            Self::OpenQuote { .. } => "open_quote",
+            Self::AfterQuote { .. } => "after_quote",
+            Self::LongRecord { .. } => "long_record",
+            Self::Json { .. } => "json",
+            Self::MissingColumns { .. } => "missing_columns",
+            Self::UnknownKeep { .. } => "unknown_keep",
+            Self::NoForm { .. } => "no_form",
+            Self::NotCalibrated => "not_calibrated",
+            Self::NoOffset { .. } => "no_offset",
+            Self::OffsetIsFeature { .. } => "offset_is_feature",
+            Self::OutputTwice { .. } => "output_twice",
+            Self::Delimiter { .. } => "delimiter",
+        }
+    }
+}
+
+/// `` `a`, `b` ``, cut after twenty names.
+pub(crate) fn quoted(names: &[String]) -> String {
+    const SHOWN: usize = 20;
+    let mut text =
+        names.iter().take(SHOWN).map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
+    if let Some(more) = names.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        text.push_str(" and ");
+        text.push_str(&more.to_string());
+        text.push_str(" more");
+    }
+    text
+}

@@ -1,0 +1,37 @@
+//! Files in, predictions out: one pass, input order, bounded memory.
+//!
+//! ```text
+//! sources -> blocks of whole records -> cells -> stemson_mojo::Batch -> rendered rows -> output
+//!            (one reader)               (one of `threads` workers)              (the caller)
+//! ```
+//!
+//! # Promises
+//!
+//! - One output row per input row, in input order, whatever the number of threads.
+//! - A fixed number of blocks is on its way at any moment, so memory does not grow with the
+//!   input: at most about 100 MB above the model's own.
+//! - Doubles are written in the shortest form that parses back to the same bits.
+//! - Text that is no CSV or JSONL is an error that names source and line; a row that the model
+//!   refuses is an answer like any other.
+//!
+//! This crate does not open files and does not know where its output goes: the caller hands over
+//! readers and a writer.
+
+mod block;
+mod csv;
+mod error;
+mod job;
+mod jsonl;
+mod pipeline;
+mod plan;
+mod reader;
+mod render;
+mod source;
+mod summary;
+mod table;
+mod worker;
+
+pub use error::BatchError;
+pub use job::{Job, run};
+pub use source::{Compression, Format, Source};
+pub use summary::{ColumnConversions, MissingColumns, Refusal, Summary};

@@ -1,0 +1,196 @@
+//! Which value of the input goes where: resolved once per source, looked up once per cell.
+//!
+//! A row's values stand in *slots*: first the columns of the model's schema, in its order, then
+//! the columns to keep.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use stemson_mojo::{Model, Schema};
+
+use crate::error::BatchError;
+use crate::job::Job;
+use crate::summary::MissingColumns;
+
+/// Where a value of the input goes, if anywhere.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Target {
+    /// Slot of a column of the model.
+    pub(crate) column: Option<usize>,
+    /// Slot of a column to keep.
+    pub(crate) kept: Option<usize>,
+}
+
+/// The names that a job gives a meaning to.
+#[derive(Debug)]
+pub(crate) struct Names {
+    model: Arc<Model>,
+    keep: Vec<String>,
+    offset: Option<String>,
+    /// Missing columns are an error.
+    pub(crate) complete: bool,
+    na_words: Vec<String>,
+}
+
+impl Names {
+    pub(crate) fn resolve(model: &Arc<Model>, job: &Job) -> Result<Self, BatchError> {
+        let schema = model.schema();
+        if let Some(column) = &job.offset_column {
+            let Some(offset) = schema.offset() else {
+                return Err(BatchError::NoOffset { column: column.clone() });
+            };
+            if schema.index_of(column).is_some_and(|index| index != offset) {
+                return Err(BatchError::OffsetIsFeature { column: column.clone() });
+            }
+        }
+        Ok(Self {
+            model: Arc::clone(model),
+            keep: job.keep.clone(),
+            offset: job.offset_column.clone(),
+            complete: job.complete,
+            na_words: job.na_words.clone(),
+        })
+    }
+
+    pub(crate) fn schema(&self) -> &Schema {
+        self.model.schema()
+    }
+
+    /// Slots of a row.
+    pub(crate) fn slots(&self) -> usize {
+        self.schema().columns().len() + self.keep.len()
+    }
+
+    /// Whether a text stands for an absent value.
+    pub(crate) fn is_na(&self, text: &str) -> bool {
+        self.na_words.iter().any(|word| word == text)
+    }
+
+    pub(crate) fn target(&self, name: &str) -> Target {
+        let schema = self.schema();
+        let column = match (&self.offset, schema.offset()) {
+            (Some(offset), Some(index)) if offset == name => Some(index),
+            (Some(_), Some(index)) => schema.index_of(name).filter(|found| *found != index),
+            _ => schema.index_of(name),
+        };
+        let kept = self.keep.iter().position(|keep| keep == name);
+        Target { column, kept: kept.map(|index| schema.columns().len() + index) }
+    }
+
+    /// Neither an input nor kept nor the response.
+    pub(crate) fn is_ignored(&self, name: &str, target: Target) -> bool {
+        target == Target::default() && self.schema().response() != Some(name)
+    }
+
+    /// Judges which slots a source fills.
+    ///
+    /// # Errors
+    /// A column to keep, the offset column that the caller named, or with `complete` any other
+    /// column of the model is missing.
+    pub(crate) fn check(
+        &self,
+        source_name: &str,
+        filled: &[bool],
+    ) -> Result<Option<MissingColumns>, BatchError> {
+        let schema = self.schema();
+        let (columns, kept) = filled.split_at(schema.columns().len());
+        let source_name = || source_name.to_owned();
+        if let Some((name, _)) = self.keep.iter().zip(kept).find(|(_, filled)| !**filled) {
+            return Err(BatchError::UnknownKeep {
+                source_name: source_name(),
+                column: name.clone(),
+            });
+        }
+        if let (Some(name), Some(index)) = (&self.offset, schema.offset())
+            && !columns[index]
+        {
+            let columns = vec![name.clone()];
+            return Err(BatchError::MissingColumns { source_name: source_name(), columns });
+        }
+        let missing: Vec<String> = (schema.columns().iter().zip(columns).enumerate())
+            // Of two columns of one name only the later one is ever filled.
+            .filter(|(i, (c, filled))| !**filled && schema.index_of(&c.name) == Some(*i))
+            .map(|(_, (column, _))| column.name.clone())
+            .collect();
+        match (missing.is_empty(), self.complete) {
+            (true, _) => Ok(None),
+            (false, true) => {
+                Err(BatchError::MissingColumns { source_name: source_name(), columns: missing })
+            }
+            (false, false) => {
+                Ok(Some(MissingColumns { source_name: source_name(), columns: missing }))
+            }
+        }
+    }
+}
+
+/// How the records of one source are read.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// The source's name.
+    pub(crate) source_name: String,
+    pub(crate) names: Arc<Names>,
+    pub(crate) records: Records,
+}
+
+#[derive(Debug)]
+pub(crate) enum Records {
+    /// One target per field.
+    Csv { delimiter: u8, fields: Vec<Target> },
+    /// By key; a key that is not in the map goes nowhere.
+    Jsonl { keys: HashMap<String, Target> },
+}
+
+impl Plan {
+    pub(crate) fn jsonl(source_name: String, names: Arc<Names>) -> Self {
+        let schema = names.schema();
+        let known = schema.columns().iter().map(|column| &column.name);
+        let keys = known
+            .chain(&names.keep)
+            .chain(&names.offset)
+            .map(|name| (name.clone(), names.target(name)))
+            .collect();
+        Self { source_name, names, records: Records::Jsonl { keys } }
+    }
+
+    /// `header`: the names of the fields.
+    ///
+    /// Also the slots that the fields fill, and the names that mean nothing.
+    pub(crate) fn csv(
+        source_name: String,
+        names: Arc<Names>,
+        delimiter: u8,
+        header: &[String],
+    ) -> Result<(Self, Vec<bool>, Vec<String>), BatchError> {
+        let mut filled = vec![false; names.slots()];
+        let mut ignored = Vec::new();
+        let mut seen = std::collections::HashSet::new();
+        let mut fields = Vec::with_capacity(header.len());
+        for name in header {
+            if !seen.insert(name.as_str()) {
+                return Err(BatchError::DuplicateHeader { source_name, name: name.clone() });
+            }
+            let target = names.target(name);
+            for slot in target.column.iter().chain(&target.kept) {
+                filled[*slot] = true;
+            }
+            if names.is_ignored(name, target) {
+                ignored.push(name.clone());
+            }
+            fields.push(target);
+        }
+        let records = Records::Csv { delimiter, fields };
+        Ok((Self { source_name, names, records }, filled, ignored))
+    }
+
+    /// Whether a record is a row, and not a line that holds nothing.
+    ///
+    /// Blank lines are skipped as other readers of CSV do, but in a file of one column a blank
+    /// line is a row whose only cell is empty.
+    pub(crate) fn is_row(&self, record: &[u8]) -> bool {
+        match &self.records {
+            Records::Csv { fields, .. } => fields.len() == 1 || !crate::csv::is_blank(record),
+            Records::Jsonl { .. } => !record.trim_ascii().is_empty(),
+        }
+    }
+}

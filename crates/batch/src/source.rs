@@ -1,0 +1,180 @@
+//! Where rows come from: a name, a way to open it, its format and compression.
+
+use std::fmt;
+use std::io::{self, BufRead, BufReader, Read};
+
+use flate2::bufread::MultiGzDecoder;
+use ruzstd::decoding::StreamingDecoder;
+
+/// How rows are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Delimited text, RFC 4180.
+    Csv,
+    /// One JSON object per line.
+    Jsonl,
+}
+
+impl Format {
+    /// By the extension of a name without its compression: `.csv`, `.jsonl` or `.ndjson`.
+    pub fn of_name(name: &str) -> Option<Self> {
+        match extension(name)?.to_ascii_lowercase().as_str() {
+            "csv" => Some(Self::Csv),
+            "jsonl" | "ndjson" => Some(Self::Jsonl),
+            _ => None,
+        }
+    }
+}
+
+/// How the bytes of a source are packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// gzip, one member or several.
+    Gzip,
+    /// Zstandard, one frame or several.
+    Zstd,
+}
+
+impl Compression {
+    /// By the extension `.gz` or `.zst`, and the name without it.
+    pub fn of_name(name: &str) -> (Self, &str) {
+        let packed = match extension(name).map(str::to_ascii_lowercase).as_deref() {
+            Some("gz") => Self::Gzip,
+            Some("zst") => Self::Zstd,
+            _ => return (Self::None, name),
+        };
+        (packed, name.rsplit_once('.').map_or(name, |(stem, _)| stem))
+    }
+}
+
+fn extension(name: &str) -> Option<&str> {
+    let file = name.rsplit(['/', '\\']).next().unwrap_or(name);
+    file.rsplit_once('.').map(|(_, extension)| extension)
+}
+
+type Open = Box<dyn FnOnce() -> io::Result<Box<dyn Read + Send>> + Send>;
+
+/// One input. It is opened when its turn comes, so thousands of them need one handle.
+pub struct Source {
+    /// For messages.
+    pub name: String,
+    /// How rows are written in it.
+    pub format: Format,
+    /// How its bytes are packed.
+    pub compression: Compression,
+    /// Gives the bytes as they are stored.
+    pub open: Open,
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source")
+            .field("name", &self.name)
+            .field("format", &self.format)
+            .field("compression", &self.compression)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Bytes that a packed source is read by.
+const READ_BYTES: usize = 64 * 1024;
+
+/// Larger than any file of `zstd -1` to `-19` asks for.
+const ZSTD_WINDOW_BYTES_MAX: u64 = 64 << 20;
+
+/// The plain bytes behind `packed`.
+pub(crate) fn unpack(
+    compression: Compression,
+    packed: Box<dyn Read + Send>,
+) -> Box<dyn Read + Send> {
+    match compression {
+        Compression::None => packed,
+        Compression::Gzip => {
+            Box::new(MultiGzDecoder::new(BufReader::with_capacity(READ_BYTES, packed)))
+        }
+        Compression::Zstd => {
+            let packed = BufReader::with_capacity(READ_BYTES, packed);
+            Box::new(ZstdFrames { state: Frame::Between(packed) })
+        }
+    }
+}
+
+/// Frames one after the other, as `cat a.zst b.zst` writes them.
+struct ZstdFrames<R: Read> {
+    state: Frame<R>,
+}
+
+enum Frame<R: Read> {
+    Between(R),
+    Inside(Box<StreamingDecoder<R, ruzstd::decoding::FrameDecoder>>),
+    Ended,
+}
+
+impl<R: BufRead> Read for ZstdFrames<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if out.is_empty() {
+            return Ok(0);
+        }
+        loop {
+            self.state = match std::mem::replace(&mut self.state, Frame::Ended) {
+                Frame::Ended => return Ok(0),
+                Frame::Between(mut packed) => {
+                    if packed.fill_buf()?.is_empty() {
+                        return Ok(0);
+                    }
+                    StreamingDecoder::new_with_max_window_size(packed, ZSTD_WINDOW_BYTES_MAX)
+                        .map(|decoder| Frame::Inside(Box::new(decoder)))
+                        .map_err(io::Error::other)?
+                }
+                Frame::Inside(mut decoder) => match decoder.read(out)? {
+                    0 => Frame::Between(decoder.into_inner()),
+                    read => {
+                        self.state = Frame::Inside(decoder);
+                        return Ok(read);
+                    }
+                },
+            };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_tell_format_and_compression() {
+        let check = |name: &str, compression, format| {
+            let (found, stem) = Compression::of_name(name);
+            assert_eq!((found, Format::of_name(stem)), (compression, format), "{name}");
+        };
+        check("a/b.csv", Compression::None, Some(Format::Csv));
+        check("a/b.CSV.GZ", Compression::Gzip, Some(Format::Csv));
+        check("b.ndjson.zst", Compression::Zstd, Some(Format::Jsonl));
+        check("b.jsonl", Compression::None, Some(Format::Jsonl));
+        check("b.parquet", Compression::None, None);
+        check("a.csv/b", Compression::None, None);
+        check("b.gz", Compression::Gzip, None);
+    }
+
+    #[test]
+    fn zstd_frames_follow_each_other_and_a_cut_is_an_error() {
+        use ruzstd::encoding::{CompressionLevel, compress_to_vec};
+        let text = b"a,b\n1,2\n".repeat(10_000);
+        let mut packed = compress_to_vec(&text[..], CompressionLevel::Fastest);
+        packed.extend(compress_to_vec(&b"3,4\n"[..], CompressionLevel::Uncompressed));
+        let read = |packed: Vec<u8>| {
+            let mut out = Vec::new();
+            unpack(Compression::Zstd, Box::new(io::Cursor::new(packed)))
+                .read_to_end(&mut out)
+                .map(|_| out)
+        };
+        let mut expected = text;
+        expected.extend(b"3,4\n");
+        assert!(read(packed.clone()).unwrap() == expected);
+        packed.pop();
+        read(packed).unwrap_err();
+    }
+}

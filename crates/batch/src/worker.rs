@@ -1,0 +1,90 @@
+//! One block: text -> cells -> answers -> text.
+
+use std::sync::Arc;
+
+use stemson_mojo::{Batch, Cell, Model, Options};
+
+use crate::block::Block;
+use crate::error::BatchError;
+use crate::plan::Plan;
+use crate::render::Form;
+use crate::summary::{REFUSALS_SHOWN, Refusal};
+use crate::table::{Fault, Seen, Table, Value, line_at};
+
+/// What one thread needs to turn blocks of input into blocks of output.
+pub(crate) struct Worker {
+    batch: Batch,
+    form: Arc<Form>,
+}
+
+impl Worker {
+    pub(crate) fn new(model: Arc<Model>, options: Options, form: Arc<Form>) -> Self {
+        Self { batch: Batch::new(model, options), form }
+    }
+
+    /// Writes the block's `out` and counts. An error of the reader passes through.
+    pub(crate) fn work(&mut self, block: &mut Block) {
+        block.out.clear();
+        block.tally.clear();
+        block.filled.clear();
+        block.ignored.clear();
+        if block.error.is_none()
+            && let Some(plan) = block.plan.clone()
+        {
+            block.error = self.score(block, &plan).err();
+        }
+    }
+
+    fn score(&mut self, block: &mut Block, plan: &Plan) -> Result<(), BatchError> {
+        let mut out = std::mem::take(&mut block.out);
+        let mut seen = Seen::default();
+        let table = std::str::from_utf8(&block.bytes)
+            .map_err(|bad| Fault::not_utf8(bad.valid_up_to()))
+            .and_then(|text| Table::parse(text, block.rows, plan, &mut seen))
+            .map_err(|fault| fault.in_block(block, &plan.source_name))?;
+        let columns = self.batch.model().schema().columns().len();
+        let mut cells = Vec::with_capacity(columns);
+        self.batch.clear();
+        for row in 0..table.rows() {
+            cells.clear();
+            cells.extend(table.row(row)[..columns].iter().map(cell));
+            self.batch.push(&cells);
+        }
+        self.batch.score();
+        let mut refusals = Vec::new();
+        for row in 0..table.rows() {
+            let number = block.first_row + row as u64;
+            let output = self.batch.output(row);
+            if let Err(error) = &output {
+                *block.tally.refused_by_kind.entry(error.kind.as_str()).or_default() += 1;
+                if refusals.len() < REFUSALS_SHOWN {
+                    refusals.push(Refusal {
+                        row: number,
+                        source_name: plan.source_name.clone(),
+                        line: line_at(block, table.start(row)),
+                        kind: error.kind,
+                        column: error.column.clone(),
+                        message: error.message.clone(),
+                    });
+                }
+            }
+            self.form.row(&mut out, number, output, &table.row(row)[columns..]);
+        }
+        drop(table);
+        block.tally.refusals = refusals;
+        block.tally.converted.extend_from_slice(self.batch.converted());
+        block.filled = seen.filled;
+        block.ignored.extend(seen.ignored);
+        block.out = out;
+        Ok(())
+    }
+}
+
+fn cell<'a>(value: &'a Value<'_>) -> Cell<'a> {
+    match value {
+        Value::Absent => Cell::Absent,
+        Value::Text(text) => Cell::Text(text),
+        Value::Number(value, _) => Cell::Number(*value),
+        Value::Bool(value) => Cell::Bool(*value),
+    }
+}
