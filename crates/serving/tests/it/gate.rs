@@ -1,0 +1,144 @@
+//! Scripts for the gate: what happens when, and what it says.
+
+use std::time::{Duration, Instant};
+
+use stemson_serving::{Gate, Verdict, Work};
+
+/// What happens. Times in ms.
+enum Step {
+    /// Arrives at, costs (in one piece), may take until.
+    Offer(u64, u64, u64),
+    /// Arrives at, costs, in pieces of, may take until.
+    Pieces(u64, u64, u64, u64),
+    /// A part of this cost is done.
+    Progress(u64),
+    /// A request is over, with this much of its cost not named before.
+    Leave(u64),
+}
+use Step::{Leave, Offer, Pieces, Progress};
+
+/// One line per event, and what the gate answers to it. The only place that builds a gate.
+#[track_caller]
+fn check(lanes: u32, requests_max: usize, script: &[(Step, &str)]) {
+    let start = any_instant();
+    let ms = Duration::from_millis;
+    let mut gate = Gate::new(lanes, requests_max);
+    for (line, (step, expected)) in script.iter().enumerate() {
+        let mut offer = |at: u64, cost, piece, until: u64| {
+            let work = Work { cost: ms(cost), piece: ms(piece) };
+            match gate.offer(start + ms(at), work, start + ms(until)) {
+                Verdict::Admit => "admit".to_owned(),
+                Verdict::Shed { retry_after, reason } => {
+                    format!("{} {}", reason.as_str(), retry_after.as_millis())
+                }
+            }
+        };
+        let found = match *step {
+            Offer(at, cost, until) => offer(at, cost, cost, until),
+            Pieces(at, cost, piece, until) => offer(at, cost, piece, until),
+            Progress(cost) => {
+                gate.progress(ms(cost));
+                String::new()
+            }
+            Leave(rest) => {
+                gate.leave(ms(rest));
+                String::new()
+            }
+        };
+        assert_eq!(found, *expected, "line {line}");
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "an `Instant` can be had in no other way")]
+fn any_instant() -> Instant {
+    Instant::now()
+}
+
+#[test]
+fn refuses_what_cannot_finish_in_time() {
+    check(
+        1,
+        100,
+        &[
+            (Offer(0, 50, 100), "admit"),
+            (Offer(0, 50, 100), "admit"),
+            (Offer(0, 50, 100), "deadline 100"),
+            (Offer(0, 50, 150), "admit"),
+        ],
+    );
+}
+
+#[test]
+fn takes_more_when_work_is_done() {
+    check(
+        1,
+        100,
+        &[
+            (Offer(0, 80, 100), "admit"),
+            (Offer(0, 40, 100), "deadline 80"),
+            (Progress(20), ""),
+            (Offer(0, 40, 100), "admit"),
+            (Leave(60), ""),
+            (Offer(50, 10, 100), "admit"),
+            (Offer(50, 10, 100), "deadline 50"),
+        ],
+    );
+}
+
+#[test]
+fn threads_share_the_queue_but_not_one_piece() {
+    check(
+        2,
+        100,
+        &[
+            (Offer(0, 100, 100), "admit"),
+            (Offer(0, 100, 150), "admit"),
+            (Offer(0, 10, 100), "deadline 100"),
+            (Leave(100), ""),
+            (Leave(100), ""),
+            (Offer(0, 20, 100), "admit"),
+            (Pieces(0, 150, 1, 100), "admit"),
+            (Pieces(0, 40, 30, 100), "deadline 85"),
+            (Pieces(0, 20, 1, 100), "admit"),
+        ],
+    );
+}
+
+#[test]
+fn an_empty_gate_lets_a_wrong_prediction_be_mended() {
+    check(
+        1,
+        100,
+        &[
+            (Offer(0, 5_000, 100), "admit"),
+            (Offer(0, 1, 100), "deadline 5000"),
+            (Leave(5_000), ""),
+            (Offer(0, 5_000, 100), "admit"),
+        ],
+    );
+}
+
+#[test]
+fn what_is_late_already_is_never_admitted() {
+    check(1, 100, &[(Offer(100, 0, 99), "deadline 0"), (Offer(100, 1, 100), "deadline 0")]);
+}
+
+#[test]
+fn the_queue_has_an_end() {
+    check(
+        1,
+        2,
+        &[
+            (Offer(0, 1, 1_000), "admit"),
+            (Offer(0, 1, 1_000), "admit"),
+            (Offer(0, 1, 1_000), "queue_full 2"),
+            (Leave(1), ""),
+            (Offer(0, 1, 1_000), "admit"),
+        ],
+    );
+}
+
+#[test]
+fn leaving_twice_does_not_wrap_around() {
+    check(1, 1, &[(Leave(10), ""), (Offer(0, 1, 10), "admit"), (Offer(0, 1, 10), "queue_full 1")]);
+}

@@ -1,0 +1,4 @@
+//! The room through its face.
+
+mod deployment;
+mod gate;
