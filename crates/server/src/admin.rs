@@ -1,0 +1,289 @@
+//! The admin listener: swap, rollback, revisions.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::body::Bytes;
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{StatusCode, header};
+use axum::response::Response;
+use serde::Deserialize;
+use stemson_mojo::Digest;
+use stemson_serving::{
+    Change, Deployment, ModelName, Outcome, Revision, RollbackRefusal, Selector, Swap,
+};
+
+use crate::context::Context;
+use crate::error::Refusal;
+use crate::json;
+use crate::loader::{Done, Order, Source};
+use crate::routes;
+
+/// Bytes of a body that is not an artifact.
+const SMALL_BODY_BYTES: u64 = 64 << 10;
+
+/// Who is at the other end of a connection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct SwapQuery {
+    #[serde(default)]
+    allow_schema_change: Option<String>,
+}
+
+/// A swap's body, if it is no artifact.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SwapBody {
+    path: PathBuf,
+    sha256: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RollbackBody {
+    to: Option<Version>,
+}
+
+/// A version as callers write it: a number or text.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Version {
+    Number(u64),
+    Text(String),
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
+}
+
+/// `POST /admin/models/{m}/swap`: load, verify, warm, publish; begins a deployment if there is none.
+pub(crate) async fn swap(
+    State(context): State<Arc<Context>>,
+    Path(name): Path<String>,
+    Query(query): Query<SwapQuery>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    refuse_other_sites(&request)?;
+    let name = parse_name(&name)?;
+    let allow_schema_change = match query.allow_schema_change.as_deref() {
+        None | Some("false" | "0") => false,
+        Some("" | "true" | "1") => true,
+        Some(other) => {
+            return Err(Refusal::BadField(format!(
+                "allow_schema_change is `{other}`, expected true or false"
+            )));
+        }
+    };
+    let by = by(&request);
+    let is_json = media_type(&request).as_deref() == Some("application/json");
+    let is_artifact = matches!(
+        media_type(&request).as_deref(),
+        Some("application/zip" | "application/octet-stream")
+    );
+    // One artifact in memory at a time.
+    let _turn = context.uploads.acquire().await.map_err(|_| Refusal::Panicked)?;
+    let bytes_max = if is_json { SMALL_BODY_BYTES } else { context.limits.artifact_bytes_max };
+    let body = routes::body(request, bytes_max, "artifact_mib").await?;
+    let (source, sha256) = if is_artifact || body.starts_with(b"PK") {
+        (Source::Bytes(body), None)
+    } else if is_json || body.trim_ascii_start().starts_with(b"{") {
+        let SwapBody { path, sha256 } = read_small(&body)?;
+        let sha256 = sha256.map(|text| text.parse::<Digest>()).transpose();
+        let sha256 = sha256.map_err(|cause| Refusal::BadField(format!("`sha256`: {cause}")))?;
+        (Source::Path(path), sha256)
+    } else {
+        return Err(Refusal::MediaType(
+            "expected a MOJO (application/zip), or {\"path\", \"sha256\"} (application/json)"
+                .to_owned(),
+        ));
+    };
+    let order = Order { name: name.clone(), source, sha256, by, allow_schema_change };
+    let done = context.loader.swap(order).await?;
+    Ok(show_done(&name, &done))
+}
+
+/// `POST /admin/models/{m}/rollback`.
+pub(crate) async fn rollback(
+    State(context): State<Arc<Context>>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    refuse_other_sites(&request)?;
+    let deployment = context.deployment(&name)?;
+    let by = by(&request);
+    let body = routes::body(request, SMALL_BODY_BYTES, "rollback").await?;
+    let asked = if body.trim_ascii().is_empty() {
+        RollbackBody::default()
+    } else {
+        read_small::<RollbackBody>(&body)?
+    };
+    let to = asked.to.map(|version| version.to_string().parse::<Selector>()).transpose();
+    let to = to.map_err(|cause| Refusal::BadField(format!("`to`: {cause}")))?;
+    // The deployment may be locked by a swap that compares schemas: not on the reactor.
+    let changed = Arc::clone(&deployment);
+    let swap = tokio::task::spawn_blocking(move || roll_back(&changed, to.as_ref(), by)).await;
+    let swap = swap.map_err(|_| Refusal::Panicked)?;
+    let outcome = swap.as_ref().map_or("refused", |swap| swap.outcome.as_str());
+    context.metrics.swap(deployment.name(), outcome);
+    let done = Done::from(&swap.map_err(Refusal::Rollback)?);
+    Ok(show_done(deployment.name(), &done))
+}
+
+fn roll_back(
+    deployment: &Deployment,
+    to: Option<&Selector>,
+    by: String,
+) -> Result<Swap, RollbackRefusal> {
+    let at = SystemTime::now();
+    deployment.rollback(to, Change { at, by, allow_schema_change: true })
+}
+
+/// `GET /admin/models/{m}/revisions`.
+pub(crate) async fn revisions(
+    State(context): State<Arc<Context>>,
+    Path(name): Path<String>,
+) -> Result<Response, Refusal> {
+    let deployment = context.deployment(&name)?;
+    let mut out = b"{\"model\":".to_vec();
+    json::write_str(&mut out, deployment.name().as_str());
+    out.extend_from_slice(b",\"revisions\":[");
+    json::write_list(&mut out, deployment.revisions(), |out, known| {
+        let head = format!(
+            "{{\"number\":{},\"revision\":\"{}\",\"state\":\"{}\",\"loaded_at\":\"{}\",\"by\":",
+            known.number,
+            known.digest,
+            known.state.as_str(),
+            Rfc3339(known.loaded_at),
+        );
+        out.extend_from_slice(head.as_bytes());
+        json::write_str(out, &known.by);
+        out.push(b'}');
+    });
+    out.extend_from_slice(b"],\"events\":[");
+    json::write_list(&mut out, deployment.events(), |out, event| {
+        let from = event.from.map_or("null".to_owned(), |number| number.to_string());
+        let head = format!(
+            "{{\"at\":\"{}\",\"event\":\"{}\",\"from\":{from},\"to\":{},\"by\":",
+            Rfc3339(event.at),
+            event.kind.as_str(),
+            event.to,
+        );
+        out.extend_from_slice(head.as_bytes());
+        json::write_str(out, &event.by);
+        out.push(b'}');
+    });
+    out.extend_from_slice(b"]}");
+    Ok(json::response(StatusCode::OK, out.into()))
+}
+
+fn show_done(name: &ModelName, done: &Done) -> Response {
+    let mut out = b"{\"model\":".to_vec();
+    json::write_str(&mut out, name.as_str());
+    let revision = |revision: &Revision| {
+        format!("\"number\":{},\"revision\":\"{}\"", revision.number(), revision.digest())
+    };
+    let previous = done.previous.as_ref();
+    let rest = format!(
+        ",\"outcome\":\"{}\",{},\"previous\":{}",
+        done.outcome.as_str(),
+        revision(&done.current),
+        previous.map_or("null".to_owned(), |previous| format!("{{{}}}", revision(previous))),
+    );
+    out.extend_from_slice(rest.as_bytes());
+    out.extend_from_slice(b",\"warnings\":[");
+    // Warnings belong to what was brought, not to what has stood for long.
+    let is_new = matches!(done.outcome, Outcome::Deployed | Outcome::Swapped);
+    let warnings = done.current.model().warnings().iter().filter(|_| is_new);
+    json::write_list(&mut out, warnings, |out, warning| json::write_str(out, &warning.message));
+    out.extend_from_slice(b"]}");
+    json::response(StatusCode::OK, out.into())
+}
+
+fn parse_name(name: &str) -> Result<ModelName, Refusal> {
+    name.parse()
+        .map_err(|cause: stemson_serving::ParseModelNameError| Refusal::BadName(cause.to_string()))
+}
+
+fn read_small<'de, T: Deserialize<'de>>(body: &'de Bytes) -> Result<T, Refusal> {
+    serde_json::from_slice(body).map_err(|cause| json::refusal(&cause))
+}
+
+/// The media type without parameters, in lower case.
+fn media_type(request: &Request) -> Option<String> {
+    let value = request.headers().get(header::CONTENT_TYPE)?.to_str().ok()?;
+    Some(value.split(';').next()?.trim().to_ascii_lowercase())
+}
+
+/// Who asks, for the log.
+fn by(request: &Request) -> String {
+    let peer = request.extensions().get::<Peer>();
+    peer.map_or_else(|| "admin".to_owned(), |Peer(address)| format!("admin {}", address.ip()))
+}
+
+/// A browser names the site whose page sends a request. Without keys, any page that somebody on
+/// this machine looks at could otherwise bring its own model.
+fn refuse_other_sites(request: &Request) -> Result<(), Refusal> {
+    let headers = request.headers();
+    let Some(origin) = headers.get(header::ORIGIN) else {
+        return Ok(());
+    };
+    let origin = origin.to_str().unwrap_or("another site");
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let is_own = host.is_some() && origin.split_once("://").map(|(_, site)| site) == host;
+    if is_own { Ok(()) } else { Err(Refusal::CrossOrigin { origin: origin.to_owned() }) }
+}
+
+/// A time as `2026-11-23T08:00:00Z`.
+struct Rfc3339(SystemTime);
+
+impl fmt::Display for Rfc3339 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let (days, second) = (seconds / 86_400, seconds % 86_400);
+        // Days are counted from 0000-03-01, so that the leap day ends a year; 146,097 days are
+        // 400 years.
+        let days = days + 719_468;
+        let (era, day_of_era) = (days / 146_097, days % 146_097);
+        let year_of_era =
+            (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let month = (5 * day_of_year + 2) / 153;
+        let day = day_of_year - (153 * month + 2) / 5 + 1;
+        let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+        let year = era * 400 + year_of_era + next;
+        let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn times_are_written_as_everybody_writes_them() {
+        for (seconds, expected) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (951_868_800, "2000-03-01T00:00:00Z"),
+            (1_700_000_000, "2023-11-14T22:13:20Z"),
+            (4_102_444_799, "2099-12-31T23:59:59Z"),
+        ] {
+            let time = UNIX_EPOCH + Duration::from_secs(seconds);
+            assert_eq!(Rfc3339(time).to_string(), expected);
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! What a server is told before it starts.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use stemson_mojo::LoadOptions;
+
+/// The configuration of a server, in the words of `stemson.toml`.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Inference, health, metrics. Port 0 takes a free one.
+    pub http: SocketAddr,
+    /// Swap, rollback, revisions, health, metrics.
+    pub admin: SocketAddr,
+    /// Threads of the compute lane; 0 is one per core.
+    pub compute_threads: usize,
+    /// For how long requests in flight may take after the listeners have closed.
+    pub drain: Duration,
+    /// For how long connections are still accepted after readiness has turned false.
+    pub drain_delay: Duration,
+    /// Deadline of a request that names none.
+    pub slo: Duration,
+    /// Bounds.
+    pub limits: Limits,
+    /// Folders from which a swap may take an artifact by path.
+    pub artifact_roots: Vec<PathBuf>,
+    /// Whether listeners may be reached from other machines although there are no keys.
+    pub insecure: bool,
+    /// How artifacts are loaded.
+    pub load_options: LoadOptions,
+}
+
+/// What callers may ask for at most. Each bound is a key of `[limits]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a request's body on the inference listener (`body_mib`).
+    pub body_bytes_max: usize,
+    /// Bytes of an artifact (`artifact_mib`).
+    pub artifact_bytes_max: u64,
+    /// Rows of a request (`rows`).
+    pub rows_max: usize,
+    /// Places of all raw rows of a request: rows times the model's width (`cells`).
+    pub cells_max: usize,
+    /// Levels of nesting in a JSON body (`depth`).
+    pub depth_max: usize,
+    /// Bytes of a request's head (`header_kib`).
+    pub header_bytes_max: usize,
+    /// Connections of a listener (`connections`).
+    pub connections_max: usize,
+    /// Requests that are queued for the compute lane or computed there (`queued_requests`).
+    pub queued_requests_max: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            http: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            admin: SocketAddr::from(([127, 0, 0, 1], 8082)),
+            compute_threads: 0,
+            drain: Duration::from_secs(20),
+            drain_delay: Duration::ZERO,
+            slo: Duration::from_secs(1),
+            limits: Limits::default(),
+            artifact_roots: Vec::new(),
+            insecure: false,
+            load_options: LoadOptions::default(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes_max: 64 << 20,
+            artifact_bytes_max: 4096 << 20,
+            rows_max: 100_000,
+            cells_max: 1 << 26,
+            depth_max: 32,
+            header_bytes_max: 32 << 10,
+            connections_max: 4096,
+            queued_requests_max: 1024,
+        }
+    }
+}
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address belongs to somebody else.
+    #[error("{listener}: {address} is in use by another process")]
+    InUse {
+        /// The listener: `http`, `admin`.
+        listener: &'static str,
+        /// Where it should listen.
+        address: SocketAddr,
+    },
+    /// The address cannot be listened on.
+    #[error("{listener}: cannot listen on {address}")]
+    Bind {
+        /// The listener.
+        listener: &'static str,
+        /// Where it should listen.
+        address: SocketAddr,
+        /// What the system says.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// Anybody on the network could use the server.
+    #[error("{listener}: {address} can be reached from other machines, and no keys are set")]
+    PublicWithoutKeys {
+        /// The listener.
+        listener: &'static str,
+        /// Where it should listen.
+        address: SocketAddr,
+    },
+    /// A bound of the configuration makes no sense.
+    #[error("[limits] {key} is {found}, expected at least {least}")]
+    Limit {
+        /// The key.
+        key: &'static str,
+        /// Its value.
+        found: usize,
+        /// The smallest one that works.
+        least: usize,
+    },
+    /// The system gives no threads.
+    #[error("cannot start a thread")]
+    Thread(#[source] std::io::Error),
+}
+
+impl StartError {
+    /// A word that scripts may rely on.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::InUse { .. } => "address_in_use",
+            Self::Bind { .. } => "cannot_listen",
+            Self::PublicWithoutKeys { .. } => "public_without_keys",
+            Self::Limit { .. } => "bad_limit",
+            Self::Thread(_) => "no_thread",
+        }
+    }
+
+    /// What to do about it, where something can be done.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::InUse { listener, .. } => {
+                Some(format!("give another address with --{listener}, or port 0 for any free one"))
+            }
+            Self::Bind { listener, .. } => {
+                Some(format!("give an address of this machine with --{listener}"))
+            }
+            Self::PublicWithoutKeys { listener, .. } => Some(format!(
+                "listen on 127.0.0.1 with --{listener}, or say --insecure if the network is trusted"
+            )),
+            Self::Limit { .. } | Self::Thread(_) => None,
+        }
+    }
+}
+
+impl Config {
+    /// Refuses what would be found out only later.
+    pub(crate) fn check(&self) -> Result<(), StartError> {
+        for (listener, address) in [("http", self.http), ("admin", self.admin)] {
+            if !self.insecure && !is_loopback(address) {
+                return Err(StartError::PublicWithoutKeys { listener, address });
+            }
+        }
+        let Limits { rows_max, depth_max, header_bytes_max, connections_max, .. } = self.limits;
+        for (key, found, least) in [
+            ("rows", rows_max, 1),
+            // {"inputs":[{"data":[[...]]}]}
+            ("depth", depth_max, 5),
+            ("header_kib", header_bytes_max >> 10, 8),
+            ("connections", connections_max, 1),
+            ("queued_requests", self.limits.queued_requests_max, 1),
+        ] {
+            if found < least {
+                return Err(StartError::Limit { key, found, least });
+            }
+        }
+        Ok(())
+    }
+
+    /// Threads of the compute lane, at least 1.
+    pub(crate) fn lanes(&self) -> usize {
+        match self.compute_threads {
+            0 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+            threads => threads,
+        }
+    }
+}
+
+fn is_loopback(address: SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_goes_without_keys() {
+        for (address, fine) in [
+            ("127.0.0.1:0", true),
+            ("127.8.8.8:0", true),
+            ("[::1]:0", true),
+            ("[::ffff:127.0.0.1]:0", true),
+            ("0.0.0.0:0", false),
+            ("[::]:0", false),
+            ("10.0.0.1:0", false),
+        ] {
+            let address: SocketAddr = address.parse().expect("an address");
+            let config = Config { admin: address, ..Config::default() };
+            assert_eq!(config.check().is_ok(), fine, "{address}");
+            assert!(Config { insecure: true, ..config }.check().is_ok(), "{address}");
+        }
+    }
+
+    #[test]
+    fn a_limit_of_nothing_is_named() {
+        let limits = Limits { rows_max: 0, ..Limits::default() };
+        let error = Config { limits, ..Config::default() }.check().expect_err("no rows");
+        assert_eq!(error.kind(), "bad_limit");
+        assert!(error.to_string().contains("rows is 0"), "{error}");
+    }
+}

@@ -1,0 +1,127 @@
+//! What all requests share.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::http::{HeaderMap, HeaderName};
+use stemson_serving::{
+    Deployment, Deployments, Gate, ModelName, Revision, Selector, Verdict, Work,
+};
+
+use tokio::sync::Semaphore;
+
+use crate::config::Limits;
+use crate::error::Refusal;
+use crate::lane::Lane;
+use crate::loader::Loader;
+use crate::metrics::Metrics;
+use crate::request_id::RequestIds;
+
+/// One per server, behind an `Arc`.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) deployments: Arc<Deployments>,
+    pub(crate) gate: SharedGate,
+    pub(crate) lane: Lane,
+    pub(crate) loader: Loader,
+    /// Artifacts that may be on their way in at a time.
+    pub(crate) uploads: Semaphore,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) limits: Limits,
+    pub(crate) slo: Duration,
+    pub(crate) ids: RequestIds,
+    pub(crate) is_draining: AtomicBool,
+}
+
+const TIMEOUT: HeaderName = HeaderName::from_static("x-request-timeout");
+
+impl Context {
+    /// Whether new work is welcome.
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.is_draining.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn deployment(&self, name: &str) -> Result<Arc<Deployment>, Refusal> {
+        let found = name.parse::<ModelName>().ok().and_then(|name| self.deployments.find(&name));
+        found.ok_or_else(|| Refusal::UnknownModel(name.chars().take(128).collect()))
+    }
+}
+
+/// The revision that a path names; the current one without a version.
+pub(crate) fn revision(
+    deployment: &Deployment,
+    version: Option<&str>,
+) -> Result<Arc<Revision>, Refusal> {
+    let Some(version) = version else {
+        return Ok(deployment.current());
+    };
+    let selector: Selector = version.parse().map_err(|cause: _| unknown_version(&cause))?;
+    deployment.resolve(&selector).map_err(|cause| unknown_version(&cause))
+}
+
+fn unknown_version(cause: &dyn std::error::Error) -> Refusal {
+    Refusal::UnknownVersion(cause.to_string())
+}
+
+/// The time that the caller's header allows; 0 is as if it were not there.
+pub(crate) fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, Refusal> {
+    let Some(value) = headers.get(TIMEOUT) else {
+        return Ok(None);
+    };
+    let ms = value.to_str().ok().and_then(|text| text.trim().parse::<u64>().ok());
+    let ms = ms.ok_or_else(|| {
+        Refusal::BadHeader(format!("{TIMEOUT} is {value:?}, expected whole milliseconds"))
+    })?;
+    Ok((ms > 0).then(|| Duration::from_millis(ms)))
+}
+
+/// The gate as threads share it.
+#[derive(Debug, Clone)]
+pub(crate) struct SharedGate(Arc<Mutex<Gate>>);
+
+/// A place behind the gate, given up when dropped.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    gate: SharedGate,
+    rest: Mutex<Duration>,
+}
+
+impl SharedGate {
+    pub(crate) fn new(gate: Gate) -> Self {
+        Self(Arc::new(Mutex::new(gate)))
+    }
+
+    pub(crate) fn offer(
+        &self,
+        now: Instant,
+        work: Work,
+        deadline: Instant,
+    ) -> Result<Admitted, Refusal> {
+        match self.with(|gate| gate.offer(now, work, deadline)) {
+            Verdict::Admit => Ok(Admitted { gate: self.clone(), rest: Mutex::new(work.cost) }),
+            Verdict::Shed { retry_after, reason } => Err(Refusal::Shed { retry_after, reason }),
+        }
+    }
+
+    fn with<T>(&self, f: impl FnOnce(&mut Gate) -> T) -> T {
+        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Admitted {
+    /// A part of the work is done.
+    pub(crate) fn progress(&self, cost: Duration) {
+        let mut rest = self.rest.lock().unwrap_or_else(PoisonError::into_inner);
+        let part = cost.min(*rest);
+        *rest -= part;
+        self.gate.with(|gate| gate.progress(part));
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        let rest = *self.rest.get_mut().unwrap_or_else(PoisonError::into_inner);
+        self.gate.with(|gate| gate.leave(rest));
+    }
+}

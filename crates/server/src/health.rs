@@ -1,0 +1,37 @@
+//! Alive, ready, and how it goes: on both listeners, whatever the load.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::Response;
+
+use crate::context::Context;
+use crate::json;
+
+/// `GET /healthz`, `GET /v2/health/live`: the process runs. Never depends on a model.
+pub(crate) async fn live() -> Response {
+    json::response(StatusCode::OK, "{\"live\":true}".into())
+}
+
+/// `GET /readyz`, `GET /v2/health/ready`: false from the beginning of the drain. Whatever is
+/// deployed is ready.
+pub(crate) async fn ready(State(context): State<Arc<Context>>) -> Response {
+    if context.is_ready() {
+        json::response(StatusCode::OK, "{\"ready\":true}".into())
+    } else {
+        json::response(StatusCode::SERVICE_UNAVAILABLE, "{\"ready\":false}".into())
+    }
+}
+
+/// `GET /metrics`: the Prometheus text, or `OpenMetrics` for those who ask for it.
+pub(crate) async fn metrics(State(context): State<Arc<Context>>, headers: HeaderMap) -> Response {
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    let is_open_metrics = accept.is_some_and(|accept| accept.contains("openmetrics-text"));
+    let (text, content_type) = context.metrics.render(&context.deployments, is_open_metrics);
+    let mut response = Response::new(Body::from(text));
+    let content_type = HeaderValue::from_static(content_type);
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    response
+}

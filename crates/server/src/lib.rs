@@ -1,0 +1,44 @@
+//! The protocols: KServe V1 and the Open Inference Protocol over HTTP, admin, health, metrics.
+//!
+//! [`Server::bind`] opens the listeners, [`Server::run`] serves until a [`ShutdownHandle`] says
+//! otherwise. In between and meanwhile, models come in by [`Server::deploy`] or by the admin routes.
+//!
+//! # The way of one prediction
+//!
+//! body -> decode (`v1`, `oip`) into the rows of a batch -> admission (`serving::Gate`) -> inline
+//! if it is cheap, else the compute `lane` -> encode. `predict` is that path, the same for every
+//! protocol; a protocol is a decoder and an encoder.
+//!
+//! # Invariants
+//!
+//! - The reactor, one thread, never computes for more than a millisecond: rows that cost more,
+//!   big bodies and the loading of models are done elsewhere.
+//! - What cannot be done before its deadline is refused at once. Every queue has an end.
+//! - The content of a request never causes a 5xx; a panic is one answer 500, not a dead process.
+//! - A request is answered by one revision, taken when it began.
+
+mod admin;
+mod artifact;
+mod config;
+mod context;
+mod error;
+mod front;
+mod health;
+mod json;
+mod lane;
+mod listen;
+mod loader;
+pub mod metrics;
+mod oip;
+mod predict;
+mod request_id;
+mod routes;
+mod rows;
+mod server;
+mod shutdown;
+mod v1;
+
+pub use config::{Config, Limits, StartError};
+pub use loader::DeployError;
+pub use server::{Addresses, RunError, Server};
+pub use shutdown::ShutdownHandle;

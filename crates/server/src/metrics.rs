@@ -1,0 +1,369 @@
+//! What the server counts: one list, from which the metrics are registered and documented.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Metric as Collected, Registry};
+use stemson_serving::{Deployments, ModelName, Revision, ShedReason};
+
+/// A metric that `/metrics` shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Metric {
+    /// As dashboards know it.
+    pub name: &'static str,
+    /// What it is for Prometheus.
+    pub kind: Kind,
+    /// Its labels, in the order in which they are shown.
+    pub labels: &'static [&'static str],
+    /// What it counts.
+    pub help: &'static str,
+}
+
+/// What a metric is for Prometheus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Counts by size.
+    Histogram,
+}
+
+impl Kind {
+    /// The word: `counter`, `gauge`, `histogram`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        }
+    }
+}
+
+const REQUESTS: Metric = Metric {
+    name: "stemson_requests_total",
+    kind: Kind::Counter,
+    labels: &["model", "revision", "protocol", "outcome"],
+    help: "Prediction requests. outcome: ok; refused (4xx); shed (503); late (504); failed (500); \
+           cancelled (the caller went away)",
+};
+const REQUEST_SECONDS: Metric = Metric {
+    name: "stemson_request_seconds",
+    kind: Kind::Histogram,
+    labels: &["model", "protocol"],
+    help: "Time from the head of a prediction request to its answer, whatever the outcome",
+};
+const QUEUE_SECONDS: Metric = Metric {
+    name: "stemson_queue_seconds",
+    kind: Kind::Histogram,
+    labels: &["model"],
+    help: "Time that an admitted request waited for the compute lane",
+};
+const COMPUTE_SECONDS: Metric = Metric {
+    name: "stemson_compute_seconds",
+    kind: Kind::Histogram,
+    labels: &["model"],
+    help: "Processor time of scoring the rows of a request",
+};
+const ROWS: Metric = Metric {
+    name: "stemson_rows_total",
+    kind: Kind::Counter,
+    labels: &["model", "revision"],
+    help: "Rows that were scored",
+};
+const SHED: Metric = Metric {
+    name: "stemson_shed_total",
+    kind: Kind::Counter,
+    labels: &["reason"],
+    help: "Requests refused before they were queued. reason: deadline, queue_full",
+};
+const SWAPS: Metric = Metric {
+    name: "stemson_swaps_total",
+    kind: Kind::Counter,
+    labels: &["model", "outcome"],
+    help: "Changes of a model. outcome: deployed, swapped, unchanged, rolled_back, refused",
+};
+const MODEL_BYTES: Metric = Metric {
+    name: "stemson_model_bytes",
+    kind: Kind::Gauge,
+    labels: &["model", "revision"],
+    help: "Memory of each warm revision",
+};
+
+/// Every metric, in the order in which it is documented.
+pub const METRICS: &[Metric] =
+    &[REQUESTS, REQUEST_SECONDS, QUEUE_SECONDS, COMPUTE_SECONDS, ROWS, SHED, SWAPS, MODEL_BYTES];
+
+/// The list as a table in Markdown.
+pub fn render_reference() -> String {
+    let mut table = "| metric | type | labels | meaning |\n| --- | --- | --- | --- |\n".to_owned();
+    for Metric { name, kind, labels, help } in METRICS {
+        let labels: Vec<String> = labels.iter().map(|label| format!("`{label}`")).collect();
+        // Writing to memory cannot fail.
+        let _ =
+            writeln!(table, "| `{name}` | {} | {} | {help} |", kind.as_str(), labels.join(", "));
+    }
+    table
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    model: Arc<str>,
+    revision: Arc<str>,
+    protocol: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TimeLabels {
+    model: Arc<str>,
+    protocol: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ModelLabels {
+    model: Arc<str>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RevisionLabels {
+    model: Arc<str>,
+    revision: Arc<str>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabels {
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SwapLabels {
+    model: Arc<str>,
+    outcome: &'static str,
+}
+
+/// The counters of one server.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    request_seconds: Family<TimeLabels, Histogram>,
+    queue_seconds: Family<ModelLabels, Histogram>,
+    compute_seconds: Family<ModelLabels, Histogram>,
+    rows: Family<RevisionLabels, Counter>,
+    shed: Family<ReasonLabels, Counter>,
+    swaps: Family<SwapLabels, Counter>,
+    model_bytes: Family<RevisionLabels, Gauge>,
+}
+
+/// 10 us to 10 s.
+fn seconds() -> Histogram {
+    Histogram::new(exponential_buckets(1e-5, 2.0, 21))
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let mut registry = Registry::default();
+        Self {
+            requests: register(&mut registry, REQUESTS, Family::default()),
+            request_seconds: register(
+                &mut registry,
+                REQUEST_SECONDS,
+                Family::new_with_constructor(seconds as fn() -> Histogram),
+            ),
+            queue_seconds: register(
+                &mut registry,
+                QUEUE_SECONDS,
+                Family::new_with_constructor(seconds as fn() -> Histogram),
+            ),
+            compute_seconds: register(
+                &mut registry,
+                COMPUTE_SECONDS,
+                Family::new_with_constructor(seconds as fn() -> Histogram),
+            ),
+            rows: register(&mut registry, ROWS, Family::default()),
+            shed: register(&mut registry, SHED, Family::default()),
+            swaps: register(&mut registry, SWAPS, Family::default()),
+            model_bytes: register(&mut registry, MODEL_BYTES, Family::default()),
+            registry,
+        }
+    }
+
+    /// A prediction request begins.
+    pub(crate) fn begin(
+        self: &Arc<Self>,
+        model: &ModelName,
+        revision: &Arc<Revision>,
+        protocol: &'static str,
+        arrival: Instant,
+    ) -> Traffic {
+        let (metrics, model) = (Arc::clone(self), model.to_shared());
+        Traffic { metrics, model, revision: Arc::clone(revision.short()), protocol, arrival }
+    }
+
+    pub(crate) fn shed(&self, reason: ShedReason) {
+        self.shed.get_or_create(&ReasonLabels { reason: reason.as_str() }).inc();
+    }
+
+    /// A model was changed, or was not.
+    pub(crate) fn swap(&self, model: &ModelName, outcome: &'static str) {
+        self.swaps.get_or_create(&SwapLabels { model: model.to_shared(), outcome }).inc();
+    }
+
+    /// What `/metrics` answers: the text, and its content type.
+    pub(crate) fn render(
+        &self,
+        deployments: &Deployments,
+        is_open_metrics: bool,
+    ) -> (String, &'static str) {
+        self.measure_models(deployments);
+        let mut open_metrics = String::new();
+        // Writing to memory cannot fail.
+        let _ = text::encode(&mut open_metrics, &self.registry);
+        if is_open_metrics {
+            (open_metrics, "application/openmetrics-text; version=1.0.0; charset=utf-8")
+        } else {
+            (to_prometheus(&open_metrics), "text/plain; version=0.0.4; charset=utf-8")
+        }
+    }
+
+    /// Revisions that have left are no longer shown.
+    fn measure_models(&self, deployments: &Deployments) {
+        self.model_bytes.clear();
+        for deployment in deployments.all() {
+            for revision in deployment.warm().revisions() {
+                let labels = RevisionLabels {
+                    model: deployment.name().to_shared(),
+                    revision: Arc::clone(revision.short()),
+                };
+                let bytes = revision.model().size().memory_bytes;
+                self.model_bytes
+                    .get_or_create(&labels)
+                    .set(i64::try_from(bytes).unwrap_or(i64::MAX));
+            }
+        }
+    }
+}
+
+fn register<M: Collected + Clone>(registry: &mut Registry, metric: Metric, family: M) -> M {
+    // The registry writes the suffix of counters itself.
+    let name = metric.name.strip_suffix("_total").unwrap_or(metric.name);
+    registry.register(name, metric.help, family.clone());
+    family
+}
+
+/// The older text form: families of counters are called as their samples are.
+fn to_prometheus(open_metrics: &str) -> String {
+    let mut text = String::with_capacity(open_metrics.len());
+    let counters: Vec<&str> = open_metrics
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter"))
+        .collect();
+    for line in open_metrics.lines() {
+        let mut words = line.splitn(4, ' ');
+        match (words.next(), words.next(), words.next(), words.next()) {
+            (Some("#"), Some("EOF" | "UNIT"), ..) => continue,
+            (Some("#"), Some(word), Some(name), Some(rest)) if counters.contains(&name) => {
+                let _ = writeln!(text, "# {word} {name}_total {rest}");
+            }
+            _ => {
+                let _ = writeln!(text, "{line}");
+            }
+        }
+    }
+    text
+}
+
+/// A prediction request under way. Ends by [`Traffic::end`], or as cancelled when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Traffic {
+    metrics: Arc<Metrics>,
+    model: Arc<str>,
+    revision: Arc<str>,
+    protocol: &'static str,
+    arrival: Instant,
+}
+
+impl Traffic {
+    /// The request's rows waited for the compute lane.
+    pub(crate) fn queued(&self, waited: Duration) {
+        let labels = ModelLabels { model: Arc::clone(&self.model) };
+        self.metrics.queue_seconds.get_or_create(&labels).observe(waited.as_secs_f64());
+    }
+
+    /// The request's rows were scored.
+    pub(crate) fn computed(&self, rows: usize, took: Duration) {
+        let labels = ModelLabels { model: Arc::clone(&self.model) };
+        self.metrics.compute_seconds.get_or_create(&labels).observe(took.as_secs_f64());
+        let labels =
+            RevisionLabels { model: Arc::clone(&self.model), revision: Arc::clone(&self.revision) };
+        self.metrics.rows.get_or_create(&labels).inc_by(rows as u64);
+    }
+
+    /// The request is answered.
+    pub(crate) fn end(mut self, outcome: &'static str) {
+        self.count(outcome);
+        // Nothing is left for `drop` to count.
+        self.protocol = "";
+    }
+
+    fn count(&self, outcome: &'static str) {
+        let Self { model, revision, protocol, .. } = self;
+        let labels = RequestLabels {
+            model: Arc::clone(model),
+            revision: Arc::clone(revision),
+            protocol,
+            outcome,
+        };
+        self.metrics.requests.get_or_create(&labels).inc();
+        let labels = TimeLabels { model: Arc::clone(model), protocol };
+        let took = self.arrival.elapsed().as_secs_f64();
+        self.metrics.request_seconds.get_or_create(&labels).observe(took);
+    }
+}
+
+impl Drop for Traffic {
+    fn drop(&mut self) {
+        if !self.protocol.is_empty() {
+            self.count(if std::thread::panicking() { "failed" } else { "cancelled" });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The list is what is registered: names and types, in the same order.
+    #[test]
+    fn every_metric_is_listed_and_every_listed_one_exists() {
+        let metrics = Metrics::new();
+        let (text, _) = metrics.render(&Deployments::new(), false);
+        let shown: Vec<(&str, &str)> =
+            text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
+        let listed: Vec<(&str, &str)> =
+            METRICS.iter().map(|metric| (metric.name, metric.kind.as_str())).collect();
+        assert_eq!(shown, listed);
+        assert_eq!(render_reference().lines().count(), METRICS.len() + 2);
+    }
+
+    #[test]
+    fn both_text_forms_name_a_counter_as_their_readers_expect() {
+        let metrics = Metrics::new();
+        metrics.shed(ShedReason::Deadline);
+        let (open, _) = metrics.render(&Deployments::new(), true);
+        assert!(open.contains("# TYPE stemson_shed counter\n"), "{open}");
+        assert!(open.ends_with("# EOF\n"), "{open}");
+        let (classic, _) = metrics.render(&Deployments::new(), false);
+        assert!(classic.contains("# TYPE stemson_shed_total counter\n"), "{classic}");
+        assert!(classic.contains("stemson_shed_total{reason=\"deadline\"} 1\n"), "{classic}");
+        assert!(!classic.contains("# EOF"), "{classic}");
+    }
+}

@@ -1,0 +1,319 @@
+//! The way of one prediction, the same for every protocol.
+//!
+//! decode -> rows -> inline if cheap, else admission and the compute lane -> encode. A body too
+//! big to be decoded on the reactor is admitted by its bytes, and takes the whole way on the lane.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::body::Bytes;
+use stemson_mojo::{Batch, Options};
+use stemson_serving::{Revision, Work};
+use tokio::sync::oneshot;
+
+use crate::config::Limits;
+use crate::context::{Admitted, Context};
+use crate::error::Refusal;
+use crate::lane::{Lane, Task};
+use crate::rows::{Rows, Scored};
+
+/// Predicted time of scoring up to which the reactor does it itself.
+const INLINE_TIME: Duration = Duration::from_micros(50);
+
+/// Bytes of a body up to which the reactor decodes it itself: about 100 us.
+const INLINE_BODY_BYTES: usize = 32 << 10;
+
+/// What a protocol knows of one request: how to read its body, and how to answer.
+pub(crate) trait Call: Send + 'static {
+    /// Reads the body into `rows`.
+    fn decode(&mut self, body: &[u8], rows: &mut Rows) -> Result<(), Refusal>;
+
+    /// The time that the body allows, once it is decoded.
+    fn timeout(&self) -> Option<Duration> {
+        None
+    }
+
+    /// The body of the answer.
+    fn encode(&self, scored: &Scored) -> Result<Bytes, Refusal>;
+}
+
+/// When a request came, and how long its head allows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clock {
+    pub(crate) arrival: Instant,
+    pub(crate) timeout: Option<Duration>,
+    /// Holds where the caller says nothing.
+    pub(crate) slo: Duration,
+}
+
+/// An answer, and what it took.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) body: Bytes,
+    pub(crate) rows: usize,
+    /// How long it waited for the lane; none if it did not need it.
+    pub(crate) queued: Option<Duration>,
+    /// Time of scoring, of all threads together.
+    pub(crate) computed: Duration,
+}
+
+impl Clock {
+    /// The tighter of what head and body allow.
+    fn allowed(&self, body: Option<Duration>) -> Duration {
+        match (self.timeout, body) {
+            (Some(head), Some(body)) => head.min(body),
+            (Some(only), None) | (None, Some(only)) => only,
+            (None, None) => self.slo,
+        }
+    }
+
+    fn deadline(&self, allowed: Duration) -> Instant {
+        // A deadline that the clock cannot hold is one that nobody lives to see.
+        const FAR: Duration = Duration::from_secs(86_400 * 365);
+        self.arrival.checked_add(allowed.min(FAR)).unwrap_or(self.arrival)
+    }
+}
+
+/// Answers a request with one revision.
+pub(crate) async fn predict<C: Call>(
+    context: &Context,
+    revision: Arc<Revision>,
+    mut call: C,
+    body: Bytes,
+    clock: Clock,
+) -> Result<Answer, Refusal> {
+    if body.len() > INLINE_BODY_BYTES {
+        return on_lane_whole(context, revision, call, body, clock).await;
+    }
+    let mut rows = Rows::new(revision, context.limits);
+    call.decode(&body, &mut rows)?;
+    drop(body);
+    let allowed = clock.allowed(call.timeout());
+    let deadline = clock.deadline(allowed);
+    let cost = rows.revision().row_cost();
+    let work = Work { cost: cost.predict(rows.len()), piece: cost.predict(rows.piece_len()) };
+    if work.cost <= INLINE_TIME {
+        return score_inline(&call, rows);
+    }
+    let admitted = context.gate.offer(Instant::now(), work, deadline)?;
+    let (job, answer) = Job::new(context, rows.revision(), call, admitted, allowed, deadline);
+    for task in job.pieces(rows) {
+        context.lane.push(task);
+    }
+    drop(job);
+    match tokio::time::timeout_at(deadline.into(), answer).await {
+        Ok(answer) => answer.unwrap_or(Err(Refusal::Panicked)),
+        Err(_) => Err(Refusal::DeadlineMissed { timeout: allowed }),
+    }
+}
+
+fn score_inline<C: Call>(call: &C, rows: Rows) -> Result<Answer, Refusal> {
+    let revision = Arc::clone(rows.revision());
+    let (n, options) = (rows.len(), rows.options());
+    let mut pieces = rows.into_pieces();
+    let begun = Instant::now();
+    pieces.iter_mut().for_each(Batch::score);
+    let computed = begun.elapsed();
+    revision.row_cost().observe(n, computed);
+    let scored = Scored::new(revision, options, pieces);
+    Ok(Answer { body: call.encode(&scored)?, rows: n, queued: None, computed })
+}
+
+/// Everything on the lane, the decoding too.
+async fn on_lane_whole<C: Call>(
+    context: &Context,
+    revision: Arc<Revision>,
+    call: C,
+    body: Bytes,
+    clock: Clock,
+) -> Result<Answer, Refusal> {
+    let allowed = clock.allowed(None);
+    let deadline = clock.deadline(allowed);
+    let work = Work::whole(revision.byte_cost().predict(body.len()));
+    let admitted = context.gate.offer(Instant::now(), work, deadline)?;
+    let (job, answer) = Job::new(context, &revision, call, admitted, allowed, deadline);
+    context.lane.push(Box::new(move || job.decode(&body, clock)));
+    // No timer here: only the body says how long the caller waits. The job looks at the clock
+    // before each of its pieces.
+    answer.await.unwrap_or(Err(Refusal::Panicked))
+}
+
+/// A request on the lane. When its last task is gone, so is whoever could answer.
+struct Job<C> {
+    revision: Arc<Revision>,
+    limits: Limits,
+    lane: Lane,
+    admitted: Admitted,
+    pushed_at: Instant,
+    /// Nanoseconds of scoring, so far.
+    computed_ns: AtomicU64,
+    state: Mutex<State<C>>,
+}
+
+struct State<C> {
+    call: C,
+    answer: Option<oneshot::Sender<Result<Answer, Refusal>>>,
+    allowed: Duration,
+    deadline: Instant,
+    options: Options,
+    /// When the first task began.
+    begun_at: Option<Instant>,
+    /// Bytes of a body that was decoded here, and how long that took.
+    decoded: Option<(usize, Duration)>,
+    /// In their order, as they are done.
+    scored: Vec<Option<Batch>>,
+    missing: usize,
+}
+
+impl<C: Call> Job<C> {
+    #[expect(clippy::type_complexity, reason = "a job and where its answer comes out")]
+    fn new(
+        context: &Context,
+        revision: &Arc<Revision>,
+        call: C,
+        admitted: Admitted,
+        allowed: Duration,
+        deadline: Instant,
+    ) -> (Arc<Self>, oneshot::Receiver<Result<Answer, Refusal>>) {
+        let (answer, receiver) = oneshot::channel();
+        let state = State {
+            call,
+            answer: Some(answer),
+            allowed,
+            deadline,
+            options: Options::default(),
+            begun_at: None,
+            decoded: None,
+            scored: Vec::new(),
+            missing: 0,
+        };
+        let job = Self {
+            revision: Arc::clone(revision),
+            limits: context.limits,
+            lane: context.lane.clone(),
+            admitted,
+            pushed_at: Instant::now(),
+            computed_ns: AtomicU64::new(0),
+            state: Mutex::new(state),
+        };
+        (Arc::new(job), receiver)
+    }
+
+    /// One task for each piece of `rows`; without rows one that answers.
+    fn pieces(self: &Arc<Self>, rows: Rows) -> Vec<Task> {
+        let options = rows.options();
+        let mut pieces = rows.into_pieces();
+        if pieces.is_empty() {
+            pieces.push(self.revision.batch(options));
+        }
+        {
+            let mut state = self.state();
+            state.options = options;
+            state.scored.resize_with(pieces.len(), || None);
+            state.missing = pieces.len();
+        }
+        let task = |(index, piece): (usize, Batch)| -> Task {
+            let job = Arc::clone(self);
+            Box::new(move || job.score(index, piece))
+        };
+        pieces.into_iter().enumerate().map(task).collect()
+    }
+
+    fn decode(self: Arc<Self>, body: &[u8], clock: Clock) {
+        if !self.goes_on() {
+            return;
+        }
+        let begun = Instant::now();
+        let mut rows = Rows::new(Arc::clone(&self.revision), self.limits);
+        let decoded = {
+            let mut state = self.state();
+            let decoded = state.call.decode(body, &mut rows);
+            state.allowed = clock.allowed(state.call.timeout());
+            state.deadline = clock.deadline(state.allowed);
+            state.decoded = Some((body.len(), begun.elapsed()));
+            decoded
+        };
+        match decoded {
+            Ok(()) => self.lane.push_front(self.pieces(rows)),
+            Err(refusal) => self.answer(Err(refusal)),
+        }
+    }
+
+    fn score(self: Arc<Self>, index: usize, mut piece: Batch) {
+        if !self.goes_on() {
+            return;
+        }
+        let cost = self.revision.row_cost().predict(piece.len());
+        let begun = Instant::now();
+        piece.score();
+        let took = begun.elapsed();
+        self.revision.row_cost().observe(piece.len(), took);
+        let ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.computed_ns.fetch_add(ns, Ordering::Relaxed);
+        let is_last = {
+            let mut state = self.state();
+            if let Some(place) = state.scored.get_mut(index) {
+                *place = Some(piece);
+            }
+            state.missing -= 1;
+            state.missing == 0
+        };
+        if is_last {
+            self.finish();
+        } else {
+            self.admitted.progress(cost);
+        }
+    }
+
+    fn finish(&self) {
+        let mut state = self.state();
+        if Instant::now() >= state.deadline {
+            let timeout = state.allowed;
+            drop(state);
+            return self.answer(Err(Refusal::DeadlineMissed { timeout }));
+        }
+        let pieces = state.scored.drain(..).flatten().collect();
+        let scored = Scored::new(Arc::clone(&self.revision), state.options, pieces);
+        let begun = Instant::now();
+        let body = state.call.encode(&scored);
+        let computed = Duration::from_nanos(self.computed_ns.load(Ordering::Relaxed));
+        if let Some((bytes, decoding)) = state.decoded {
+            self.revision.byte_cost().observe(bytes, decoding + computed + begun.elapsed());
+        }
+        let queued = state.begun_at.map(|at| at.duration_since(self.pushed_at));
+        drop(state);
+        let rows = scored.len();
+        self.answer(body.map(|body| Answer { body, rows, queued, computed }));
+    }
+
+    /// Whether the answer is still wanted, and can still come in time.
+    fn goes_on(&self) -> bool {
+        let now = Instant::now();
+        let mut state = self.state();
+        state.begun_at.get_or_insert(now);
+        // Answered already, or the caller has gone away.
+        if state.answer.as_ref().is_none_or(oneshot::Sender::is_closed) {
+            return false;
+        }
+        if now < state.deadline {
+            return true;
+        }
+        let timeout = state.allowed;
+        drop(state);
+        self.answer(Err(Refusal::DeadlineMissed { timeout }));
+        false
+    }
+
+    fn answer(&self, answer: Result<Answer, Refusal>) {
+        let sender = self.state().answer.take();
+        if let Some(sender) = sender {
+            // Nobody may be left to hear it.
+            let _ = sender.send(answer);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<C>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

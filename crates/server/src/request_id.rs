@@ -1,0 +1,59 @@
+//! The name of a request: the caller's, or one of ours.
+
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+
+pub(crate) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Bytes of an id that is taken over.
+const LENGTH_MAX: usize = 128;
+
+/// Gives each request of a process an id of its own.
+#[derive(Debug)]
+pub(crate) struct RequestIds {
+    /// Differs between processes.
+    seed: RandomState,
+    next: AtomicU64,
+}
+
+impl RequestIds {
+    pub(crate) fn new() -> Self {
+        Self { seed: RandomState::new(), next: AtomicU64::new(0) }
+    }
+
+    /// The caller's id if it is short and visible ASCII, else a new one of 16 hexadecimal digits.
+    pub(crate) fn of(&self, headers: &HeaderMap) -> HeaderValue {
+        let is_id = |value: &&HeaderValue| {
+            let bytes = value.as_bytes();
+            (1..=LENGTH_MAX).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic)
+        };
+        if let Some(theirs) = headers.get(HEADER).filter(is_id) {
+            return theirs.clone();
+        }
+        let mut hasher = self.seed.build_hasher();
+        hasher.write_u64(self.next.fetch_add(1, Ordering::Relaxed));
+        let id = format!("{:016x}", hasher.finish());
+        HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("-"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_the_callers_id_or_makes_one() {
+        let ids = RequestIds::new();
+        let with = |id: &[u8]| {
+            HeaderMap::from_iter([(HEADER, HeaderValue::from_bytes(id).expect("a header"))])
+        };
+        assert_eq!(ids.of(&with(b"abc-1")), "abc-1");
+        for bad in [&b""[..], b"a b", b"\xff", &[b'x'; 129]] {
+            let id = ids.of(&with(bad));
+            assert_eq!(id.as_bytes().len(), 16, "{bad:?}");
+        }
+        assert_ne!(ids.of(&HeaderMap::new()), ids.of(&HeaderMap::new()));
+    }
+}

@@ -1,0 +1,131 @@
+//! Which path leads where, and the frame around a prediction that all protocols share.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::Request;
+use axum::http::{StatusCode, header};
+use axum::response::Response;
+use axum::routing::{get, post};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+
+use crate::context::{self, Context};
+use crate::error::Refusal;
+use crate::predict::{self, Call, Clock};
+use crate::{admin, health, json, oip, v1};
+
+/// What the inference listener answers.
+pub(crate) fn inference(context: Arc<Context>) -> Router {
+    let router = Router::new()
+        .route("/v1/models", get(v1::list))
+        .route("/v1/models/{model}", get(v1::model).post(v1::predict))
+        .route("/v2", get(oip::server))
+        .route("/v2/", get(oip::server))
+        .route("/v2/health/live", get(health::live))
+        .route("/v2/health/ready", get(health::ready))
+        .route("/v2/models/{model}", get(oip::model))
+        .route("/v2/models/{model}/ready", get(oip::model_ready))
+        .route("/v2/models/{model}/infer", post(oip::infer))
+        .route("/v2/models/{model}/versions/{version}", get(oip::model_version))
+        .route("/v2/models/{model}/versions/{version}/ready", get(oip::model_version_ready))
+        .route("/v2/models/{model}/versions/{version}/infer", post(oip::infer_version));
+    finish(router, context)
+}
+
+/// What the admin listener answers.
+pub(crate) fn admin(context: Arc<Context>) -> Router {
+    let router = Router::new()
+        .route("/admin/models/{model}/swap", post(admin::swap))
+        .route("/admin/models/{model}/rollback", post(admin::rollback))
+        .route("/admin/models/{model}/revisions", get(admin::revisions));
+    finish(router, context)
+}
+
+/// What both answer.
+fn finish(router: Router<Arc<Context>>, context: Arc<Context>) -> Router {
+    router
+        .route("/healthz", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .fallback(async |request: Request| unknown_route(&request))
+        .method_not_allowed_fallback(async |request: Request| wrong_method(&request))
+        .with_state(context)
+}
+
+/// Nothing stands here.
+pub(crate) fn unknown_route(request: &Request) -> Refusal {
+    Refusal::UnknownRoute { path: request.uri().path().to_owned() }
+}
+
+/// Something stands here, for another method.
+pub(crate) fn wrong_method(request: &Request) -> Refusal {
+    Refusal::WrongMethod {
+        method: request.method().to_string(),
+        path: request.uri().path().to_owned(),
+    }
+}
+
+/// When the front saw the request's head.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Arrival(pub(crate) Instant);
+
+/// A prediction from its head to its answer: find the revision, take the body, predict, count.
+pub(crate) async fn predict<C: Call>(
+    context: &Context,
+    model: &str,
+    version: Option<&str>,
+    protocol: &'static str,
+    call: C,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let deployment = context.deployment(model)?;
+    let revision = context::revision(&deployment, version)?;
+    let arrival = request.extensions().get::<Arrival>().map_or_else(Instant::now, |at| at.0);
+    let traffic = context.metrics.begin(deployment.name(), &revision, protocol, arrival);
+    let answer = async {
+        let timeout = context::timeout(request.headers())?;
+        let clock = Clock { arrival, timeout, slo: context.slo };
+        let limit = context.limits.body_bytes_max as u64;
+        let body = body(request, limit, "body_mib").await?;
+        predict::predict(context, revision, call, body, clock).await
+    };
+    match answer.await {
+        Ok(answer) => {
+            if let Some(queued) = answer.queued {
+                traffic.queued(queued);
+            }
+            traffic.computed(answer.rows, answer.computed);
+            traffic.end("ok");
+            Ok(json::response(StatusCode::OK, answer.body))
+        }
+        Err(refusal) => {
+            if let Refusal::Shed { reason, .. } = refusal {
+                context.metrics.shed(reason);
+            }
+            traffic.end(refusal.outcome());
+            Err(refusal)
+        }
+    }
+}
+
+/// The whole body, within its limit.
+pub(crate) async fn body(
+    request: Request,
+    bytes_max: u64,
+    limit: &'static str,
+) -> Result<Bytes, Refusal> {
+    let too_large = || Refusal::BodyTooLarge { bytes_max, limit };
+    let length = request.headers().get(header::CONTENT_LENGTH);
+    let length = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|length| length > bytes_max) {
+        return Err(too_large());
+    }
+    let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+    match Limited::new(request.into_body(), bytes_max).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(cause) if cause.is::<LengthLimitError>() => Err(too_large()),
+        Err(cause) => Err(Refusal::BodyIncomplete(cause.to_string())),
+    }
+}

@@ -1,0 +1,111 @@
+//! KServe V1: one JSON object per row.
+//!
+//! `POST /v1/models/{m}:predict`, `GET /v1/models`, `GET /v1/models/{m}`.
+
+mod decode;
+mod encode;
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use stemson_mojo::Options;
+
+use crate::context::Context;
+use crate::error::Refusal;
+use crate::json;
+use crate::predict::Call;
+use crate::routes;
+use crate::rows::{Rows, Scored};
+
+pub(crate) use decode::{Position, read_instance};
+pub(crate) use encode::write_label;
+
+/// `{m}:{verb}`, which no router can take apart.
+fn split(segment: &str) -> Option<(&str, &str)> {
+    segment.rsplit_once(':')
+}
+
+/// `GET /v1/models`.
+pub(crate) async fn list(State(context): State<Arc<Context>>) -> Response {
+    let mut body = b"{\"models\":[".to_vec();
+    json::write_list(&mut body, context.deployments.all(), |out, deployment| {
+        json::write_str(out, deployment.name().as_str());
+    });
+    body.extend_from_slice(b"]}");
+    json::response(StatusCode::OK, body.into())
+}
+
+/// `GET /v1/models/{m}`.
+pub(crate) async fn model(
+    State(context): State<Arc<Context>>,
+    Path(segment): Path<String>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    if split(&segment).is_some() {
+        return Err(routes::wrong_method(&request));
+    }
+    let deployment = context.deployment(&segment)?;
+    let revision = deployment.current();
+    let mut body = b"{\"name\":".to_vec();
+    json::write_str(&mut body, deployment.name().as_str());
+    let rest = format!(
+        ",\"ready\":true,\"revision\":\"{}\",\"number\":{}}}",
+        revision.digest(),
+        revision.number()
+    );
+    body.extend_from_slice(rest.as_bytes());
+    Ok(json::response(StatusCode::OK, body.into()))
+}
+
+/// `POST /v1/models/{m}:predict`.
+pub(crate) async fn predict(
+    State(context): State<Arc<Context>>,
+    Path(segment): Path<String>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    match split(&segment) {
+        Some((name, "predict")) => {
+            let call = Predict { model: name.to_owned() };
+            routes::predict(&context, name, None, "v1", call, request).await
+        }
+        Some(_) => Err(routes::unknown_route(&request)),
+        None => Err(routes::wrong_method(&request)),
+    }
+}
+
+/// One `:predict`.
+struct Predict {
+    model: String,
+}
+
+impl Call for Predict {
+    fn decode(&mut self, body: &[u8], rows: &mut Rows) -> Result<(), Refusal> {
+        let asked = decode::read(body, rows)?;
+        if asked != rows.options() {
+            // `strict` stood behind the instances; a row must know it when it is encoded.
+            rows.restart(asked);
+            decode::read(body, rows)?;
+        }
+        Ok(())
+    }
+
+    fn encode(&self, scored: &Scored) -> Result<Bytes, Refusal> {
+        if scored.is_strict()
+            && let Some(refusal) = scored.first_refused()
+        {
+            return Err(match refusal {
+                Refusal::Row { row, kind, column, message, .. } => {
+                    Refusal::Row { row, kind, column, message, is_strict: true }
+                }
+                other => other,
+            });
+        }
+        Ok(encode::write(&self.model, scored))
+    }
+}
+
+/// What a body may ask for; its own defaults where it is silent.
+type Asked = Options;
