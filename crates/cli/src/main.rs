@@ -1,0 +1,52 @@
+//! The `stemson` binary: parse, choose, run, exit code.
+
+mod demo;
+mod failure;
+mod inputs;
+mod inspect;
+mod model_file;
+mod output_file;
+mod score;
+mod serve;
+mod settings;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::failure::Verdict;
+
+/// Serves and scores H2O MOJO models without a JVM.
+#[derive(Debug, Parser)]
+#[command(name = "stemson", version, max_term_width = 100, after_help = EXIT_CODES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done and good; 1 the work ran and the verdict is bad (rows refused); \
+2 wrong usage or unreadable input; 3 something outside failed.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Demo(demo::Arguments),
+    Inspect(inspect::Arguments),
+    Score(score::Arguments),
+    Serve(serve::Arguments),
+}
+
+fn main() -> ExitCode {
+    let ended = match Arguments::parse().command {
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Score(arguments) => score::run(arguments),
+        Command::Serve(arguments) => serve::run(&arguments),
+    };
+    match ended {
+        Ok(Verdict::Good) => ExitCode::SUCCESS,
+        Ok(Verdict::Bad) => ExitCode::from(1),
+        Err(failure) => failure.report(),
+    }
+}

@@ -1,0 +1,233 @@
+//! `stemson serve`: models behind HTTP, until a signal says otherwise.
+
+use std::fs;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use stemson_server::{DeployError, RunError, Server, ShutdownHandle, StartError};
+
+use crate::failure::{Failure, Verdict};
+use crate::model_file;
+use crate::settings::{ModelEntry, Settings};
+use crate::terminal::{plural, say};
+
+/// Serves models over HTTP: KServe V1, Open Inference Protocol, metrics, hot swap.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  stemson serve churn.zip
+  stemson serve --models models --http 0.0.0.0:8080 --insecure
+  curl -X POST localhost:8080/v1/models/churn:predict -d '{\"instances\":[{\"age\":31}]}'
+  curl -X POST localhost:8082/admin/models/churn/swap --data-binary @churn-2.zip
+
+The configuration file has the sections [server], [limits], [admin] and [[model]]; see
+--print-config. Each key but those of [[model]] can be set as STEMSON_SECTION_KEY in the
+environment. A flag outweighs the environment, which outweighs the file. Relative paths in the
+file are counted from its folder.")]
+pub(crate) struct Arguments {
+    /// MOJO zip files; `churn.zip` answers under the name `churn`
+    models: Vec<PathBuf>,
+    /// A folder of models: DIR/churn.zip, or DIR/churn/3.zip, of which the highest number answers
+    #[arg(long = "models", value_name = "DIR")]
+    folder: Option<PathBuf>,
+    /// A configuration file; by default stemson.toml, if it is there
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where inference, health and metrics listen
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    http: Option<SocketAddr>,
+    /// Where swap and rollback listen
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    admin: Option<SocketAddr>,
+    /// Threads that compute; 0 is one per core
+    #[arg(long, value_name = "N")]
+    compute_threads: Option<usize>,
+    /// Listen on addresses that other machines reach, although there are no keys
+    #[arg(long)]
+    insecure: bool,
+    /// Serve models that genmodel answers wrongly without a word, and answer as it does
+    #[arg(long)]
+    genmodel_quirks: bool,
+    /// Show the configuration as it would be, and end
+    #[arg(long)]
+    print_config: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
+    let settings = settings(arguments)?;
+    if arguments.print_config {
+        let text = settings.render();
+        let written = io::stdout().lock().write_all(text.as_bytes());
+        return written.map(|()| Verdict::Good).map_err(|cause| Failure::stdout(&cause));
+    }
+    let artifacts = artifacts(&settings.models)?;
+    let server = Server::bind(settings.server).map_err(|error| not_started(&error))?;
+    for (name, path) in &artifacts {
+        deploy(&server, name, path)?;
+    }
+    if artifacts.is_empty() {
+        say(format_args!(
+            "warning: no models to serve: name one, or send one to \
+             http://{}/admin/models/NAME/swap",
+            server.addresses().admin
+        ));
+    }
+    say(format_args!("http listens on {}", server.addresses().http));
+    say(format_args!("admin listens on {}", server.addresses().admin));
+    server.run(&ShutdownHandle::with_signals()).map_err(|error| ended_badly(&error))?;
+    Ok(Verdict::Good)
+}
+
+/// Flags over environment over file over defaults.
+fn settings(arguments: &Arguments) -> Result<Settings, Failure> {
+    let environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter(|(name, _)| name.starts_with("STEMSON_"));
+    let mut settings = Settings::resolve(arguments.config.as_deref(), environment)?;
+    let server = &mut settings.server;
+    server.http = arguments.http.unwrap_or(server.http);
+    server.admin = arguments.admin.unwrap_or(server.admin);
+    server.compute_threads = arguments.compute_threads.unwrap_or(server.compute_threads);
+    server.insecure = arguments.insecure;
+    server.load_options.genmodel_quirks = arguments.genmodel_quirks;
+
+    only_once(&settings.models)?;
+    let mut named: Vec<ModelEntry> = Vec::new();
+    for path in &arguments.models {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        named.push(ModelEntry { name, path: path.clone() });
+    }
+    if let Some(folder) = &arguments.folder {
+        named.extend(in_folder(folder)?);
+    }
+    only_once(&named)?;
+    // The command line outweighs the file, model by model.
+    settings.models.retain(|model| named.iter().all(|other| other.name != model.name));
+    settings.models.extend(named);
+    Ok(settings)
+}
+
+fn only_once(models: &[ModelEntry]) -> Result<(), Failure> {
+    for (i, model) in models.iter().enumerate() {
+        if let Some(twin) = models[..i].iter().find(|twin| twin.name == model.name) {
+            return Err(Failure::input(format!(
+                "two models named `{}`: {} and {}",
+                model.name,
+                twin.path.display(),
+                model.path.display()
+            ))
+            .hint("rename one of them, or give it another name with [[model]] in stemson.toml"));
+        }
+    }
+    Ok(())
+}
+
+/// The models of a folder: zip files, and folders of versions.
+fn in_folder(folder: &Path) -> Result<Vec<ModelEntry>, Failure> {
+    let mut models: Vec<ModelEntry> = Vec::new();
+    for path in entries(folder)? {
+        let name = if path.is_dir() { path.file_name() } else { path.file_stem() };
+        let name = name.unwrap_or_default().to_string_lossy().into_owned();
+        if is_zip(&path) || (path.is_dir() && newest(&path)?.is_some()) {
+            models.push(ModelEntry { name, path });
+        }
+    }
+    if models.is_empty() {
+        return Err(Failure::input(format!("{} holds no models", folder.display()))
+            .hint("expected are NAME.zip, or NAME/1.zip, NAME/2.zip and so on"));
+    }
+    Ok(models)
+}
+
+/// Which file answers for each model.
+fn artifacts(models: &[ModelEntry]) -> Result<Vec<(String, PathBuf)>, Failure> {
+    let file = |model: &ModelEntry| {
+        if !model.path.is_dir() {
+            return Ok((model.name.clone(), model.path.clone()));
+        }
+        match newest(&model.path)? {
+            Some(path) => Ok((model.name.clone(), path)),
+            None => Err(Failure::input(format!("{} holds no versions", model.path.display()))
+                .hint("expected are 1.zip, 2.zip and so on; or name the MOJO itself")),
+        }
+    };
+    models.iter().map(file).collect()
+}
+
+/// The version with the highest number.
+fn newest(folder: &Path) -> Result<Option<PathBuf>, Failure> {
+    let number = |path: &PathBuf| path.file_stem()?.to_str()?.parse::<u64>().ok();
+    let zips = entries(folder)?.into_iter().filter(|path| is_zip(path) && number(path).is_some());
+    Ok(zips.max_by_key(number))
+}
+
+fn is_zip(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("zip"))
+        && path.is_file()
+}
+
+/// What lies in a folder, by name, without hidden files: those are still being written.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let listed = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+    let listed = listed.map_err(|cause| {
+        Failure::input(format!("cannot list {}", folder.display())).because(&cause)
+    })?;
+    let mut paths: Vec<PathBuf> = listed
+        .iter()
+        .filter(|entry| !entry.file_name().to_string_lossy().starts_with('.'))
+        .map(fs::DirEntry::path)
+        .collect();
+    paths.sort_unstable();
+    Ok(paths)
+}
+
+fn deploy(server: &Server, name: &str, path: &Path) -> Result<(), Failure> {
+    let bytes = model_file::read(path)?;
+    let swap = server.deploy(name, bytes, "start").map_err(|error| match error {
+        DeployError::Load(cause) => model_file::refused(path, &cause),
+        DeployError::Name(cause) => Failure::input(format!("{}: {cause}", path.display()))
+            .hint("give it a name with [[model]] in stemson.toml, or rename the file"),
+        other => Failure::input(format!("{}: {other}", path.display())),
+    })?;
+    let model = swap.warm.current.model();
+    for warning in model.warnings() {
+        say(format_args!("warning: {}: {}", path.display(), warning.message));
+    }
+    say(format_args!(
+        "{name}: {}, {}, {}, digest {}",
+        model.algorithm(),
+        model.category(),
+        plural(model.schema().columns().len() as u64, "column"),
+        model.digest().short()
+    ));
+    Ok(())
+}
+
+pub(crate) fn not_started(error: &StartError) -> Failure {
+    let message = error.to_string();
+    let failure = match error {
+        StartError::InUse { .. } | StartError::Bind { .. } | StartError::Thread(_) => {
+            Failure::outside(message)
+        }
+        StartError::PublicWithoutKeys { .. } | StartError::Limit { .. } => Failure::input(message),
+    };
+    let failure = match std::error::Error::source(error) {
+        Some(cause) => failure.because(cause),
+        None => failure,
+    };
+    match error.hint() {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}
+
+fn ended_badly(error: &RunError) -> Failure {
+    let message = error.to_string();
+    match error {
+        RunError::Runtime(cause) => Failure::outside(message).because(cause),
+        RunError::DrainTooLong(_) => {
+            Failure::verdict(message).hint("[server] drain_seconds says how long they may take")
+        }
+    }
+}

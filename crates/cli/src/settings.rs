@@ -1,0 +1,410 @@
+//! The configuration: `stemson.toml`, environment, flags, in this order of weight from below.
+//!
+//! Every key stands once, in [`KEYS`]: file, environment (`STEMSON_SECTION_KEY`) and
+//! `--print-config` are made from it.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use stemson_server::Config;
+use toml::{Table, Value};
+
+use crate::failure::Failure;
+use crate::terminal::say;
+
+/// What the server is told.
+#[derive(Debug, Default)]
+pub(crate) struct Settings {
+    pub(crate) server: Config,
+    pub(crate) models: Vec<ModelEntry>,
+}
+
+/// A model to serve from the start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ModelEntry {
+    pub(crate) name: String,
+    /// A MOJO, or a folder of versions.
+    pub(crate) path: PathBuf,
+}
+
+/// One key of a section.
+struct Key {
+    section: &'static str,
+    name: &'static str,
+    expected: &'static str,
+    /// Takes the value, or says by `None` that it is none. The path is the folder that relative
+    /// paths are counted from.
+    set: fn(&mut Config, &Value, &Path) -> Option<()>,
+    show: fn(&Config) -> Value,
+}
+
+const COUNT: &str = "a whole number, 0 or more";
+const ADDRESS: &str = "an address and port such as \"127.0.0.1:8080\"";
+
+/// A key with a whole number for a place in the configuration, in units of `1 << shift`.
+macro_rules! count {
+    ($section:literal, $name:literal, $($field:ident).+, $shift:literal) => {
+        Key {
+            section: $section,
+            name: $name,
+            expected: COUNT,
+            set: |config, value, _| {
+                let count = u64::try_from(value.as_integer()?).ok()?;
+                config.$($field).+ = count.checked_mul(1 << $shift)?.try_into().ok()?;
+                Some(())
+            },
+            show: |config| Value::Integer((config.$($field).+ >> $shift) as i64),
+        }
+    };
+}
+
+/// A key with a duration, from and to whole units.
+macro_rules! duration {
+    ($name:literal, $field:ident, $from:ident, $to:ident) => {
+        Key {
+            section: "server",
+            name: $name,
+            expected: COUNT,
+            set: |config, value, _| {
+                config.$field = Duration::$from(value.as_integer()?.try_into().ok()?);
+                Some(())
+            },
+            show: |config| Value::Integer(config.$field.$to() as i64),
+        }
+    };
+}
+
+/// A key with an address.
+macro_rules! address {
+    ($name:ident) => {
+        Key {
+            section: "server",
+            name: stringify!($name),
+            expected: ADDRESS,
+            set: |config, value, _| {
+                config.$name = value.as_str()?.parse::<SocketAddr>().ok()?;
+                Some(())
+            },
+            show: |config| Value::String(config.$name.to_string()),
+        }
+    };
+}
+
+/// All keys, in the order in which they are shown.
+const KEYS: &[Key] = &[
+    address!(http),
+    address!(admin),
+    count!("server", "compute_threads", compute_threads, 0),
+    duration!("slo_ms", slo, from_millis, as_millis),
+    duration!("drain_seconds", drain, from_secs, as_secs),
+    duration!("drain_delay_seconds", drain_delay, from_secs, as_secs),
+    count!("limits", "body_mib", limits.body_bytes_max, 20),
+    count!("limits", "artifact_mib", limits.artifact_bytes_max, 20),
+    count!("limits", "rows", limits.rows_max, 0),
+    count!("limits", "cells", limits.cells_max, 0),
+    count!("limits", "depth", limits.depth_max, 0),
+    count!("limits", "header_kib", limits.header_bytes_max, 10),
+    count!("limits", "connections", limits.connections_max, 0),
+    count!("limits", "queued_requests", limits.queued_requests_max, 0),
+    Key {
+        section: "admin",
+        name: "artifact_roots",
+        expected: "a list of folders",
+        set: |config, value, base| {
+            let folders = value.as_array()?.iter().map(|folder| Some(base.join(folder.as_str()?)));
+            config.artifact_roots = folders.collect::<Option<_>>()?;
+            Some(())
+        },
+        show: |config| {
+            let folders = config.artifact_roots.iter();
+            Value::Array(folders.map(|f| Value::String(f.display().to_string())).collect())
+        },
+    },
+];
+
+const SECTIONS: [&str; 4] = ["server", "limits", "admin", "model"];
+
+/// Read where `--config` is not said.
+const DEFAULT_FILE: &str = "stemson.toml";
+
+impl Settings {
+    /// Defaults, over them the file, over it the environment.
+    ///
+    /// `file`: from `--config`; without it, `stemson.toml` where the process stands, if there.
+    pub(crate) fn resolve(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, Failure> {
+        let mut settings = Self::default();
+        let file = file.or_else(|| Some(Path::new(DEFAULT_FILE)).filter(|path| path.exists()));
+        if let Some(path) = file {
+            let text = fs::read_to_string(path).map_err(|cause| {
+                Failure::input(format!("cannot read {}", path.display())).because(&cause)
+            })?;
+            settings.read_file(path, &text)?;
+        }
+        settings.read_environment(environment)?;
+        Ok(settings)
+    }
+
+    fn read_file(&mut self, path: &Path, text: &str) -> Result<(), Failure> {
+        let shown = path.display();
+        let base = path.parent().unwrap_or(Path::new(""));
+        let table: Table = toml::from_str(text).map_err(|bad| {
+            Failure::input(format!("{shown} is no TOML:\n{}", bad.to_string().trim_end()))
+        })?;
+        for (section, content) in &table {
+            match (section.as_str(), content) {
+                ("model", Value::Array(models)) => {
+                    for model in models {
+                        self.models.push(model_entry(path, base, model)?);
+                    }
+                }
+                ("model", _) => {
+                    return Err(Failure::input(format!("{shown}: [model] stands for one model"))
+                        .hint("write `[[model]]`, once for each"));
+                }
+                (name, Value::Table(keys)) if SECTIONS.contains(&name) => {
+                    for (key, value) in keys {
+                        self.read_key(path, base, name, key, value)?;
+                    }
+                }
+                (name, _) => {
+                    return Err(unknown(
+                        &format!("{shown}: unknown key `{name}`"),
+                        name,
+                        &SECTIONS,
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn read_key(
+        &mut self,
+        path: &Path,
+        base: &Path,
+        section: &str,
+        name: &str,
+        value: &Value,
+    ) -> Result<(), Failure> {
+        let shown = path.display();
+        let in_section = || KEYS.iter().filter(|key| key.section == section);
+        let Some(key) = in_section().find(|key| key.name == name) else {
+            let names: Vec<&str> = in_section().map(|key| key.name).collect();
+            return Err(unknown(
+                &format!("{shown}: unknown key `{name}` in [{section}]"),
+                name,
+                &names,
+            ));
+        };
+        (key.set)(&mut self.server, value, base).ok_or_else(|| {
+            Failure::input(format!(
+                "{shown}: [{section}] {name} is {}, expected {}",
+                render(value),
+                key.expected
+            ))
+        })
+    }
+
+    fn read_environment(
+        &mut self,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<(), Failure> {
+        let names: Vec<String> = KEYS.iter().map(Key::variable).collect();
+        for (name, text) in environment {
+            let Some(found) = names.iter().position(|known| *known == name) else {
+                // Not an error: Kubernetes sets variables after the names of services.
+                if let Some(near) = nearest(&name, names.iter().map(String::as_str)) {
+                    say(format_args!("warning: unknown variable {name}, did you mean {near}?"));
+                }
+                continue;
+            };
+            let key = &KEYS[found];
+            let value = match (key.show)(&Config::default()) {
+                Value::Array(_) => {
+                    let words = text.split(',').filter(|word| !word.is_empty());
+                    Value::Array(words.map(|word| Value::String(word.to_owned())).collect())
+                }
+                Value::Integer(_) => {
+                    text.trim().parse().map_or(Value::String(text), Value::Integer)
+                }
+                _ => Value::String(text),
+            };
+            (key.set)(&mut self.server, &value, Path::new("")).ok_or_else(|| {
+                Failure::input(format!("{name} is {}, expected {}", render(&value), key.expected))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The whole configuration as a file that means the same.
+    pub(crate) fn render(&self) -> String {
+        let mut text = String::new();
+        for section in &SECTIONS[..3] {
+            text.extend(["[", section, "]\n"]);
+            for key in KEYS.iter().filter(|key| key.section == *section) {
+                text.extend([key.name, " = ", &render(&(key.show)(&self.server)), "\n"]);
+            }
+            text.push('\n');
+        }
+        for model in &self.models {
+            let path = Value::String(model.path.display().to_string());
+            let name = Value::String(model.name.clone());
+            text.extend([
+                "[[model]]\nname = ",
+                &render(&name),
+                "\npath = ",
+                &render(&path),
+                "\n\n",
+            ]);
+        }
+        text.truncate(text.trim_end().len());
+        text + "\n"
+    }
+}
+
+impl Key {
+    /// Its name in the environment.
+    fn variable(&self) -> String {
+        format!("STEMSON_{}_{}", self.section, self.name).to_ascii_uppercase()
+    }
+}
+
+fn model_entry(path: &Path, base: &Path, value: &Value) -> Result<ModelEntry, Failure> {
+    const NAMES: [&str; 2] = ["name", "path"];
+    let shown = path.display();
+    let Value::Table(keys) = value else {
+        return Err(Failure::input(format!(
+            "{shown}: `model` is {}, expected [[model]]",
+            render(value)
+        )));
+    };
+    if let Some(name) = keys.keys().find(|name| !NAMES.contains(&name.as_str())) {
+        return Err(unknown(&format!("{shown}: unknown key `{name}` in [[model]]"), name, &NAMES));
+    }
+    let text = |name: &str| {
+        keys.get(name).and_then(Value::as_str).map(str::to_owned).ok_or_else(|| {
+            Failure::input(format!("{shown}: a [[model]] has no text `{name}`"))
+                .hint("each has a `name` and a `path`")
+        })
+    };
+    Ok(ModelEntry { name: text("name")?, path: base.join(text("path")?) })
+}
+
+fn unknown(message: &str, name: &str, known: &[&str]) -> Failure {
+    let failure = Failure::input(message);
+    match nearest(name, known.iter().copied()) {
+        Some(near) => failure.hint(format!("did you mean `{near}`?")),
+        None => failure.hint(format!("the keys here are {}", known.join(", "))),
+    }
+}
+
+/// The name that differs least, if it differs by little.
+fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    known
+        .map(|known| (distance(name, known), known))
+        .min()
+        .filter(|(distance, known)| *distance <= 2.max(known.len() / 4))
+        .map(|(_, known)| known)
+}
+
+/// Insertions, deletions and replacements of bytes from one text to the other.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.bytes().enumerate() {
+            let replaced = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+/// A value as TOML.
+fn render(value: &Value) -> String {
+    match value {
+        // The escapes of a JSON string are among those of a TOML string.
+        Value::String(text) => serde_json::Value::from(text.as_str()).to_string(),
+        Value::Array(values) => {
+            format!("[{}]", values.iter().map(render).collect::<Vec<_>>().join(", "))
+        }
+        Value::Integer(number) => number.to_string(),
+        Value::Float(number) => number.to_string(),
+        Value::Boolean(value) => value.to_string(),
+        Value::Datetime(time) => time.to_string(),
+        Value::Table(_) => "a table".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str, environment: &[(&str, &str)]) -> Result<Settings, Failure> {
+        let mut settings = Settings::default();
+        settings.read_file(Path::new("conf/stemson.toml"), text)?;
+        let environment = environment
+            .iter()
+            .map(|(name, text)| (*name).into())
+            .zip(environment.iter().map(|(_, text)| (*text).to_owned()));
+        settings.read_environment(environment)?;
+        Ok(settings)
+    }
+
+    #[test]
+    fn what_is_printed_means_the_same() {
+        let default = Settings::default().render();
+        assert_eq!(read(&default, &[]).unwrap().render(), default);
+        for key in KEYS {
+            assert!(default.contains(&format!("\n{} = ", key.name)), "{default}");
+        }
+    }
+
+    #[test]
+    fn the_environment_outweighs_the_file() {
+        let settings = read(
+            "[server]\nhttp = \"127.0.0.1:1\"\ndrain_seconds = 3\n[limits]\nbody_mib = 2\n\
+             [admin]\nartifact_roots = [\"a\", \"/b\"]\n\
+             [[model]]\nname = \"m\"\npath = \"m.zip\"\n",
+            &[("STEMSON_SERVER_HTTP", "127.0.0.1:2"), ("STEMSON_LIMITS_ROWS", "7"), ("HOME", "x")],
+        )
+        .unwrap();
+        assert_eq!(settings.server.http.port(), 2);
+        assert_eq!(settings.server.limits.rows_max, 7);
+        assert_eq!(settings.server.limits.body_bytes_max, 2 << 20);
+        assert_eq!(settings.server.drain, Duration::from_secs(3));
+        let roots = [Path::new("conf/a"), Path::new("/b")];
+        assert_eq!(settings.server.artifact_roots, roots);
+        assert_eq!(settings.models[0].path, Path::new("conf/m.zip"));
+        let roots = read("", &[("STEMSON_ADMIN_ARTIFACT_ROOTS", "x,/y")]).unwrap();
+        assert_eq!(roots.server.artifact_roots, [Path::new("x"), Path::new("/y")]);
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (text, environment, words) in [
+            ("[server]\nhtp = 1\n", &[][..], "unknown key `htp` in [server]"),
+            ("[sever]\nhttp = 1\n", &[], "did you mean `server`?"),
+            ("[limits]\nzzzzzzz = 1\n", &[], "the keys here are body_mib, "),
+            ("[server]\nhttp = 8080\n", &[], "http is 8080, expected an address and port"),
+            ("[limits]\nrows = -1\n", &[], "rows is -1, expected a whole number"),
+            ("[limits]\nbody_mib = 99999999999999999\n", &[], "expected a whole number"),
+            ("[[model]]\nname = \"a\"\n", &[], "no text `path`"),
+            ("[[model]]\nname = \"a\"\npth = \"b\"\n", &[], "did you mean `path`?"),
+            ("[model]\nname = \"a\"\n", &[], "write `[[model]]`"),
+            ("server = 1\n", &[], "unknown key `server`"),
+            ("[server\n", &[], "is no TOML"),
+            ("", &[("STEMSON_LIMITS_ROWS", "many")], "STEMSON_LIMITS_ROWS is \"many\", expected"),
+        ] {
+            let failure = format!("{:?}", read(text, environment).unwrap_err());
+            assert!(failure.contains(&words.replace('"', "\\\"")), "{text}: {failure}");
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Wrong input: a named error with what to do, the right exit code, nothing on stdout.
+
+use std::fs;
+
+use crate::{Folder, case, stemson};
+
+/// Runs and compares: exit code 2, nothing on stdout, words on stderr, one `error:`, no panic.
+fn check(arguments: &[&str], words: &[&str]) {
+    let run = stemson(arguments);
+    let shown = format!("{arguments:?}: {} {}", run.code, run.stderr);
+    assert_eq!(run.code, 2, "{shown}");
+    assert_eq!(run.stdout, "", "{shown}");
+    assert!(run.stderr.contains("error: "), "{shown}");
+    assert!(!run.stderr.contains("panicked"), "{shown}");
+    for words in words {
+        assert!(run.stderr.contains(words), "no `{words}` in {shown}");
+    }
+}
+
+#[test]
+fn files_that_are_no_model() {
+    let folder = Folder::new();
+    let good = fs::read(case("gbm_bernoulli", "model.zip")).unwrap();
+    let empty = folder.write("empty.zip", "");
+    let text = folder.write("text.zip", "x1,x2\n1,2\n");
+    let cut = folder.write("cut.zip", &good[..good.len() / 2]);
+    let input = case("gbm_bernoulli", "input.csv");
+    let kmeans = case("kmeans_mixed", "model.zip");
+    let table: [(&str, &[&str]); 6] = [
+        (folder.0.path().to_str().unwrap(), &["is a folder", "hint: "]),
+        (&folder.path("nowhere.zip"), &["cannot read", "nowhere.zip", "caused by: ", "hint: "]),
+        (&empty, &["empty.zip: the file is empty", "copy it again"]),
+        (&text, &["text.zip: not a zip archive"]),
+        (&cut, &["cut.zip: ", "copy it again"]),
+        (&kmeans, &["algorithm `K-means` is not supported"]),
+    ];
+    for (model, words) in table {
+        check(&["inspect", model], words);
+        check(&["inspect", model, "--format", "json"], words);
+        check(&["score", model, "--input", &input], words);
+    }
+}
+
+#[test]
+fn files_that_are_no_rows() {
+    let folder = Folder::new();
+    let model = case("gbm_bernoulli", "model.zip");
+    let score = |name: &str, content: &[u8], flags: &[&str], words: &[&str]| {
+        let input = folder.write(name, content);
+        let output = folder.path("out.csv");
+        let mut arguments = vec!["score", &model, "--input", &input, "--output", &output];
+        arguments.extend(flags);
+        check(&arguments, words);
+        assert_eq!(folder.names(), [name], "nothing is left");
+        fs::remove_file(input).unwrap();
+    };
+    score("a.csv", b"x1,c3\n1\n", &[], &["a.csv, line 2: 1 fields, expected 2", "--delimiter"]);
+    score("a.csv", b"x1,c3\n1,2,3\n", &[], &["a.csv, line 2: 3 fields, expected 2"]);
+    score("a.csv", b"x1,x1\n1,2\n", &[], &["names `x1` twice", "hint: "]);
+    score("a.csv", b"x1,c3\n1,\"red\n", &[], &["line 2: a quote is opened", "hint: "]);
+    score("a.csv", b"x1,c3\n1,\xFF\n", &[], &["line 2: byte 8 is not UTF-8", "iconv"]);
+    score("a.csv", b"", &[], &["is empty, expected a header line", "--no-header"]);
+    score("a.csv", b"1,2\n", &["--no-header"], &["line 1: 2 fields, expected 12"]);
+    score("a.csv", b"x1\n1\n", &["--strict"], &["has no column", "`x2`", "inspect"]);
+    score("a.csv", b"x1\n1\n", &["--keep", "id"], &["no column `id` to keep"]);
+    score("a.csv", b"x1,predict\n1,2\n", &["--keep", "predict"], &["two columns", "--prefix"]);
+    score("a.csv", b"x1\n1\n", &["--calibrated"], &["no calibrated", "calibrate_model"]);
+    score("a.csv", b"x1\n1\n", &["--offset-column", "x1"], &["without an offset"]);
+    score("a.jsonl", b"{\"x1\":[1]}\n", &[], &["line 1, column 7: a nested value"]);
+    score("a.jsonl", b"x1,c3\n", &[], &["line 1, column 1: ", "hint: "]);
+    score("a.csv.gz", b"x1,c3\n", &[], &["cannot read ", "caused by: "]);
+    score("a.parquet", b"PAR1", &[], &["does not tell the format", "--input-format"]);
+}
+
+#[test]
+fn places_that_are_not_there() {
+    let folder = Folder::new();
+    let model = case("gbm_bernoulli", "model.zip");
+    let input = folder.write("in.csv", "x1\n1\n");
+    let inside = folder.path("none/out.csv");
+    let here = folder.0.path().to_str().unwrap();
+    check(&["score", &model, "--input", here], &["is a folder", "/*.csv'"]);
+    check(&["score", &model, "--input", &folder.path("no.csv")], &["cannot open", "no.csv"]);
+    check(&["score", &model, "--input", &folder.path("*.jsonl")], &["no file has such a name"]);
+    check(&["score", &model, "--input", &folder.path("*/a.csv")], &["not of folders", "shell"]);
+    check(&["score", &model, "--input", &input, "--output", &inside], &["cannot write", "none"]);
+    check(&["score", &model, "--input", &input, "--output", here], &["cannot write"]);
+    check(&["score", &model, "--input", "-", "-"], &["`--input -` stands twice"]);
+}
+
+#[test]
+fn wrong_usage() {
+    let model = case("gbm_bernoulli", "model.zip");
+    check(&["score", &model], &["--input"]);
+    check(&["score", &model, "--input", "a.csv", "--threads", "0"], &["--threads"]);
+    check(&["score", &model, "--input", "a.csv", "--delimiter", "||"], &["one ASCII character"]);
+    check(&["score", &model, "--input", "a.csv", "--format", "xml"], &["jsonl"]);
+    check(&["inspct", &model], &["inspect"]);
+}

@@ -1,0 +1,7 @@
+//! Drives servers from outside, as their users do: over HTTP, with answers computed beforehand.
+//!
+//! Knows nothing of a server's inside; what it says of one it has measured.
+
+mod client;
+pub mod demo;
+mod load;
