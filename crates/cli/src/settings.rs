@@ -218,7 +218,7 @@ impl Settings {
         for (name, text) in environment {
             let Some(found) = names.iter().position(|known| *known == name) else {
                 // Not an error: Kubernetes sets variables after the names of services.
-                if let Some(near) = nearest(&name, names.iter().map(String::as_str)) {
+                if let Some(near) = nearest(&name, names.iter().map(String::as_str), 2) {
                     say(format_args!("warning: unknown variable {name}, did you mean {near}?"));
                 }
                 continue;
@@ -297,18 +297,18 @@ fn model_entry(path: &Path, base: &Path, value: &Value) -> Result<ModelEntry, Fa
 
 fn unknown(message: &str, name: &str, known: &[&str]) -> Failure {
     let failure = Failure::input(message);
-    match nearest(name, known.iter().copied()) {
+    match nearest(name, known.iter().copied(), 3) {
         Some(near) => failure.hint(format!("did you mean `{near}`?")),
         None => failure.hint(format!("the keys here are {}", known.join(", "))),
     }
 }
 
-/// The name that differs least, if it differs by little.
-fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+/// The name that differs least, by at most `limit` characters.
+fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>, limit: usize) -> Option<&'n str> {
     known
         .map(|known| (distance(name, known), known))
         .min()
-        .filter(|(distance, known)| *distance <= 2.max(known.len() / 4))
+        .filter(|(distance, _)| *distance <= limit)
         .map(|(_, known)| known)
 }
 
@@ -350,10 +350,7 @@ mod tests {
     fn read(text: &str, environment: &[(&str, &str)]) -> Result<Settings, Failure> {
         let mut settings = Settings::default();
         settings.read_file(Path::new("conf/stemson.toml"), text)?;
-        let environment = environment
-            .iter()
-            .map(|(name, text)| (*name).into())
-            .zip(environment.iter().map(|(_, text)| (*text).to_owned()));
+        let environment = environment.iter().map(|(name, text)| ((*name).into(), (*text).into()));
         settings.read_environment(environment)?;
         Ok(settings)
     }

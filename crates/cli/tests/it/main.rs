@@ -4,6 +4,7 @@
 mod corpus;
 mod inspect;
 mod score;
+mod serve;
 mod wrong_input;
 
 use std::fs;

@@ -166,7 +166,7 @@ fn a_reader_that_leaves_early_is_no_error() {
 
 #[test]
 fn every_help_has_an_example() {
-    for command in ["inspect", "score"] {
+    for command in ["inspect", "score", "serve"] {
         let run = stemson(&[command, "--help"]);
         assert_eq!(run.code, 0);
         assert!(run.stdout.contains(&format!("  stemson {command} ")), "{}", run.stdout);
