@@ -87,6 +87,11 @@ impl<'a> Archive<'a> {
         self.find(name).is_some()
     }
 
+    /// Number of inflated bytes that the directory gives for an entry; `None` without the entry.
+    pub(crate) fn size(&self, name: &str) -> Option<u64> {
+        self.find(name).map(|entry| entry.size)
+    }
+
     /// The inflated bytes of an entry, their number and checksum checked.
     pub(crate) fn read(&self, name: &str) -> Result<Vec<u8>, ArchiveError> {
         let entry = self.find(name).ok_or_else(|| ArchiveError::NotFound { entry: shown(name) })?;

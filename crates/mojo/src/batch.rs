@@ -4,16 +4,41 @@ use std::sync::Arc;
 
 use crate::encode::{self, Cell, Conversion};
 use crate::error::RowError;
+use crate::explain::{Explanations, LeafPaths};
+use crate::head::Category;
 use crate::model::Model;
 use crate::output::Output;
 use crate::scorer::Scratch;
+use crate::word2vec::Embeddings;
+
+/// How to name the leaf that a row reaches in a tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeafAssignment {
+    /// By the way from the root, in [`Batch::leaf_paths`].
+    Paths,
+    /// By H2O's number of the node, in [`Batch::leaf_ids`].
+    Ids,
+}
 
 /// What is asked of every row of a batch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each asks for one thing, in any combination")]
 pub struct Options {
     /// Refuse rows with unknown levels or text that is no number, instead of taking the value for
     /// missing.
     pub strict: bool,
+    /// K-means: the distance to every cluster, in [`Batch::distances`].
+    pub distances: bool,
+    /// GLRM: the row that the dimensions stand for, in [`Output::Dimensions`].
+    pub reconstruct: bool,
+    /// The contribution of each column, in [`Batch::contributions`], where
+    /// [`Model::offers`] names them.
+    pub contributions: bool,
+    /// The leaf in each tree, where [`Model::offers`] names them.
+    pub leaf_assignment: Option<LeafAssignment>,
+    /// The answer after each group of trees, in [`Batch::staged`], where [`Model::offers`] names
+    /// them.
+    pub staged: bool,
 }
 
 /// How often a column's values were taken for missing.
@@ -39,9 +64,14 @@ pub struct Batch {
     /// Row-major, rows x genmodel's array.
     preds: Vec<f64>,
     calibrated: Vec<[f64; 2]>,
+    /// Row-major: distances or reconstruction, where asked for.
+    derived: Vec<f64>,
+    embeddings: Embeddings,
+    explained: Explanations,
     refused: Vec<Option<Box<RowError>>>,
     converted: Vec<Converted>,
     scored: usize,
+    first_row: u64,
     scratch: Scratch,
 }
 
@@ -49,6 +79,7 @@ impl Batch {
     /// An empty batch.
     pub fn new(model: Arc<Model>, options: Options) -> Self {
         let converted = vec![Converted::default(); model.schema().columns().len()];
+        let explained = Explanations::new(model.explainer.plan(&model.scorer, options));
         Self {
             model,
             options,
@@ -56,9 +87,13 @@ impl Batch {
             offsets: Vec::new(),
             preds: Vec::new(),
             calibrated: Vec::new(),
+            derived: Vec::new(),
+            embeddings: Embeddings::default(),
+            explained,
             refused: Vec::new(),
             converted,
             scored: 0,
+            first_row: 0,
             scratch: Scratch::default(),
         }
     }
@@ -84,12 +119,25 @@ impl Batch {
         self.offsets.clear();
         self.preds.clear();
         self.calibrated.clear();
+        self.derived.clear();
+        self.embeddings.clear();
+        self.explained.clear();
         self.refused.clear();
         self.converted.fill(Converted::default());
         self.scored = 0;
     }
 
-    /// Adds a row: one cell per column of the schema, in its order.
+    /// Says the number of the batch's first row among all rows of a caller, 0 unless said.
+    ///
+    /// GLRM starts each row from random numbers that depend on the row's number. With the numbers of
+    /// the rows of a file it answers as genmodel does for this file, whatever the size of a batch
+    /// and the number of threads. To be said before [`Batch::score`]; [`Batch::clear`] leaves it.
+    pub fn set_first_row(&mut self, number: u64) {
+        self.first_row = number;
+    }
+
+    /// Adds a row: one cell per column of the schema, in its order. Of a schema that
+    /// [is open](crate::Schema::is_open) one cell per column of the caller, by name.
     ///
     /// A row that cannot be taken keeps its place; [`Batch::output`] says what is wrong.
     ///
@@ -97,6 +145,13 @@ impl Batch {
     /// If there are more or fewer cells than columns.
     pub fn push(&mut self, cells: &[Cell<'_>]) {
         let model = Arc::clone(&self.model);
+        if let Some(words) = model.scorer.words() {
+            self.embeddings.push(words, cells);
+            self.raw.resize(self.raw.len() + model.encoder.width, f64::NAN);
+            self.offsets.push(0.0);
+            self.refused.push(None);
+            return;
+        }
         let columns = model.schema().columns();
         assert_eq!(cells.len(), columns.len(), "one cell per column of the schema");
         let start = self.raw.len();
@@ -104,6 +159,7 @@ impl Batch {
         let strict = self.options.strict;
         let mut offset = 0.0;
         let mut refused = None;
+        let mut smoothed = model.encoder.no_inputs();
         for (index, (&cell, column)) in cells.iter().zip(columns).enumerate() {
             let taken = if model.schema().offset() == Some(index) {
                 encode::number(&column.name, cell, strict).map(|(value, conversion)| {
@@ -112,6 +168,7 @@ impl Batch {
                     conversion
                 })
             } else {
+                model.encoder.keep_input(index, &column.name, cell, &mut smoothed);
                 model.encoder.encode(index, &column.name, cell, strict, &mut self.raw[start..])
             };
             match taken {
@@ -124,6 +181,10 @@ impl Batch {
                 }
             }
         }
+        if refused.is_none() {
+            let smoothed = model.encoder.smooth(&smoothed, &mut self.raw[start..]);
+            refused = smoothed.err().map(Box::new);
+        }
         self.offsets.push(offset);
         self.refused.push(refused);
     }
@@ -135,6 +196,7 @@ impl Batch {
         self.preds.resize(rows * stride, 0.0);
         let refused = &mut self.refused;
         let done = self.scored;
+        self.scratch.row = self.first_row.wrapping_add(done as u64);
         self.model.scorer.score_rows(
             &self.raw[done * self.model.encoder.width..],
             &self.offsets[done..],
@@ -149,7 +211,90 @@ impl Batch {
                 self.calibrated.extend(self.model.calibrate(preds));
             }
         }
+        self.derive(done);
+        self.explain(done);
         self.scored = rows;
+    }
+
+    /// Fills what is asked beside the answers, from this row on.
+    fn derive(&mut self, from: usize) {
+        let len = self.model.scorer.derived_len(self.options);
+        if len == 0 {
+            return;
+        }
+        let (width, stride) = (self.model.encoder.width, self.model.scorer.preds_len);
+        self.derived.resize(self.len() * len, f64::NAN);
+        let rows = self.raw[from * width..].chunks_exact(width);
+        let rows = rows.zip(self.preds[from * stride..].chunks_exact(stride));
+        for ((raw, preds), derived) in rows.zip(self.derived[from * len..].chunks_exact_mut(len)) {
+            self.model.scorer.derive(raw, preds, derived, &mut self.scratch);
+        }
+    }
+
+    /// Explains what is asked, from this row on.
+    fn explain(&mut self, from: usize) {
+        if self.explained.is_idle() {
+            return;
+        }
+        let model = Arc::clone(&self.model);
+        let rows = self.raw[from * model.encoder.width..].chunks_exact(model.encoder.width);
+        for (raw, refused) in rows.zip(&self.refused[from..]) {
+            let raw = refused.is_none().then_some(raw);
+            let scratch = &mut self.scratch.xgboost;
+            model.explainer.explain(&model.scorer, raw, &mut self.explained, scratch);
+        }
+    }
+
+    /// Contribution of each column to the margin, the bias last, in the order of
+    /// [`Model::contribution_names`]. `None` if [`Options::contributions`] is not set, the model
+    /// has none, or the row has no answer.
+    ///
+    /// Source: `ContributionsPredictor.calculateContributions`.
+    pub fn contributions(&self, row: usize) -> Option<&[f32]> {
+        self.explained.contributions(row).filter(|_| self.is_answered(row))
+    }
+
+    /// The leaf of each tree by its path, in the order of [`Model::leaf_names`]. `None` if
+    /// [`Options::leaf_assignment`] does not ask for it, the model has none, or the row has no
+    /// answer.
+    pub fn leaf_paths(&self, row: usize) -> Option<LeafPaths<'_>> {
+        self.explained.leaf_paths(row).filter(|_| self.is_answered(row))
+    }
+
+    /// The leaf of each tree by its number, in the order of [`Model::leaf_names`]; -1 where the
+    /// path is none. `None` if [`Options::leaf_assignment`] does not ask for it, the model has
+    /// none, or the row has no answer.
+    pub fn leaf_ids(&self, row: usize) -> Option<&[i32]> {
+        self.explained.leaf_ids(row).filter(|_| self.is_answered(row))
+    }
+
+    /// The answer after each group of trees, group by group: for each class that has a tree there
+    /// its probability, of two classes with one tree the first one's; else the value. Without the
+    /// row's offset; divisors are those of the whole forest. `None` if [`Options::staged`] is not
+    /// set, the model has none, or the row has no answer.
+    ///
+    /// Source: `SharedTreeMojoModel.scoreStagedPredictions`.
+    pub fn staged(&self, row: usize) -> Option<&[f64]> {
+        self.explained.stages(row).filter(|_| self.is_answered(row))
+    }
+
+    fn is_answered(&self, row: usize) -> bool {
+        self.refused.get(row).is_some_and(Option::is_none)
+    }
+
+    fn derived(&self, row: usize) -> Option<&[f64]> {
+        match self.model.scorer.derived_len(self.options) {
+            0 => None,
+            len => self.derived.get(row * len..(row + 1) * len),
+        }
+    }
+
+    /// K-means: squared distance to each cluster, of standardised values where the model
+    /// standardises. `None` if [`Options::distances`] is not set, or the row was not scored.
+    pub fn distances(&self, row: usize) -> Option<&[f64]> {
+        let is_answered = self.refused.get(row).is_some_and(Option::is_none);
+        let is_clustering = self.model.category() == Category::Clustering;
+        self.derived(row).filter(|_| is_answered && is_clustering)
     }
 
     /// The prediction of a row that was scored, or why it has none.
@@ -162,7 +307,36 @@ impl Batch {
             return Err(error);
         }
         let preds = self.preds(row);
+        match self.model.category() {
+            Category::Clustering => return Ok(Output::Cluster(preds[0] as i32)),
+            Category::DimReduction => {
+                let reconstructed = self.derived(row);
+                return Ok(Output::Dimensions { dimensions: preds, reconstructed });
+            }
+            Category::TargetEncoder => return Ok(Output::Transformations(preds)),
+            Category::AutoEncoder => {
+                let compared = self.derived(row).unwrap_or_default();
+                let (original, mse) = compared.split_at(preds.len());
+                return Ok(Output::Reconstruction { original, reconstructed: preds, mse: mse[0] });
+            }
+            Category::WordEmbedding => {
+                let (vectors, average) = self.embeddings.row(row);
+                return Ok(Output::Embeddings { vectors, average });
+            }
+            _ => {}
+        }
         Ok(match preds {
+            [value, cluster, reason_codes @ ..] if self.model.category() == Category::KLime => {
+                Output::KLime { value: *value, cluster: *cluster as usize, reason_codes }
+            }
+            [p @ ..] if self.model.category() == Category::BinomialUplift => Output::Uplift(p),
+            [normalized, score] if self.model.category() == Category::AnomalyDetection => {
+                Output::Anomaly { is_anomaly: None, score: *score, normalized: *normalized }
+            }
+            [flag, normalized, score] if self.model.category() == Category::AnomalyDetection => {
+                let is_anomaly = Some(*flag == 1.0);
+                Output::Anomaly { is_anomaly, score: *score, normalized: *normalized }
+            }
             [value] => Output::Value(*value),
             [label, p @ ..] => Output::Classes {
                 index: *label as usize,

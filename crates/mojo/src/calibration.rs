@@ -61,7 +61,7 @@ pub(crate) struct Isotonic {
 }
 
 impl Isotonic {
-    fn read(reader: &Reader<'_, '_>) -> Result<Self, LoadError> {
+    pub(crate) fn read(reader: &Reader<'_, '_>) -> Result<Self, LoadError> {
         let xs = read_doubles(reader, "calib/thresholds_x")?;
         let ys = read_doubles(reader, "calib/thresholds_y")?;
         let min = reader.ini().optional_f64("calib_min_x")?.unwrap_or(f64::NAN);
@@ -85,6 +85,10 @@ impl Isotonic {
             return Err(format!("the thresholds do not reach from {min} to {max}"));
         }
         Ok(Self { min, max, xs, ys })
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        size_of_val(self.xs.as_slice()) + size_of_val(self.ys.as_slice())
     }
 
     /// The line's value; NaN for NaN.

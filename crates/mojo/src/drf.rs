@@ -11,7 +11,7 @@ use crate::tree::Forest;
 #[derive(Debug)]
 pub(crate) struct Drf {
     pub(crate) forest: Forest,
-    double_trees: bool,
+    pub(crate) double_trees: bool,
 }
 
 impl Drf {
@@ -22,7 +22,8 @@ impl Drf {
         levels: &[Option<usize>],
     ) -> Result<Self, LoadError> {
         let double_trees = reader.ini().bool_or("binomial_double_trees", false)?;
-        let forest = Forest::read(reader, mojo_version, n_classes, levels)?;
+        let one_tree = n_classes <= 2 && !double_trees;
+        let forest = Forest::read(reader, mojo_version, n_classes, levels, one_tree)?;
         let expected = if n_classes == 2 && !double_trees { 1 } else { n_classes };
         if forest.classes() != expected {
             return Err(LoadError::BadValue {

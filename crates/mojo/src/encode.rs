@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 
 use crate::error::{LoadError, RowError, RowErrorKind};
+use crate::gam::{Input, Splines};
 use crate::ini::parse_i32;
 use crate::java::parse_double;
 use crate::reader::Reader;
@@ -39,6 +40,15 @@ pub(crate) struct Encoder {
     targets: Vec<Target>,
     /// Length of the raw row.
     pub(crate) width: usize,
+    smoothing: Option<Smoothing>,
+}
+
+/// Columns of a GAM that become splines.
+#[derive(Debug)]
+struct Smoothing {
+    splines: Splines,
+    /// Place among the splines' inputs, per column of the schema.
+    inputs: Vec<Option<usize>>,
 }
 
 #[derive(Debug)]
@@ -88,7 +98,7 @@ pub(crate) enum Encoding {
 impl Encoding {
     pub(crate) fn parse(name: &str) -> Option<Self> {
         Some(match name {
-            "AUTO" | "Enum" | "SortByResponse" => Self::Enum,
+            "AUTO" | "Enum" | "SortByResponse" | "OneHotInternal" => Self::Enum,
             "OneHotExplicit" => Self::OneHotExplicit,
             "Binary" => Self::Binary,
             "EnumLimited" => Self::EnumLimited,
@@ -178,8 +188,45 @@ pub(crate) fn plan(
         };
         inputs.push(offset);
     }
-    let encoder = Encoder { targets, width };
+    let encoder = Encoder { targets, width, smoothing: None };
     Ok((Schema::new(inputs, columns.response.clone()), encoder))
+}
+
+/// The encoder of a GAM: the smoothed columns come after the others, unless they are among them.
+/// Their splines are no columns of the caller's.
+pub(crate) fn plan_smoothed(
+    columns: &ModelColumns<'_>,
+    splines: Splines,
+) -> Result<(Schema, Encoder), LoadError> {
+    let given = ModelColumns {
+        names: &columns.names[..splines.start()],
+        domains: &columns.domains[..splines.start()],
+        response: None,
+        offset: None,
+    };
+    let (mut schema_columns, targets) = enum_targets(&given);
+    let mut inputs = vec![None; schema_columns.len()];
+    for (input, name) in splines.inputs().iter().enumerate() {
+        match schema_columns.iter().position(|column| column.name == *name) {
+            Some(at) if schema_columns[at].kind == Kind::Numeric => inputs[at] = Some(input),
+            Some(_) => {
+                return Err(LoadError::BadEntry {
+                    entry: "gam_columns_sorted".to_owned(),
+                    reason: format!("`{name}` is categorical, expected a numeric column"),
+                });
+            }
+            None => {
+                schema_columns.push(column(name, None));
+                inputs.push(Some(input));
+            }
+        }
+    }
+    if let Some(name) = &columns.offset {
+        schema_columns.push(Column { role: Role::Offset, ..column(name, None) });
+    }
+    let smoothing = Some(Smoothing { splines, inputs });
+    let encoder = Encoder { targets, width: columns.names.len(), smoothing };
+    Ok((Schema::new(schema_columns, columns.response.clone()), encoder))
 }
 
 fn column(name: &str, domain: Option<&Vec<String>>) -> Column {
@@ -385,7 +432,7 @@ impl Encoder {
         strict: bool,
         raw: &mut [f64],
     ) -> Result<Option<Conversion>, RowError> {
-        let target = &self.targets[index];
+        let Some(target) = self.targets.get(index) else { return Ok(None) };
         let Some(levels) = &target.levels else {
             let (value, conversion) = number(name, cell, strict)?;
             // Absent stays what it was: NaN.
@@ -420,6 +467,38 @@ impl Encoder {
         }
         target.write(levels, code, raw);
         Ok(if code.is_none() { Some(Conversion::UnknownLevel) } else { None })
+    }
+}
+
+impl Encoder {
+    /// What a row has for the columns that become splines: nothing yet.
+    pub(crate) fn no_inputs(&self) -> Vec<Input> {
+        let n = self.smoothing.as_ref().map_or(0, |smoothing| smoothing.splines.inputs().len());
+        vec![None; n]
+    }
+
+    /// Keeps a cell for [`Encoder::smooth`]. A text that is no number refuses the row in lenient
+    /// mode too: genmodel parses these columns a second time.
+    pub(crate) fn keep_input(&self, index: usize, name: &str, cell: Cell<'_>, inputs: &mut [Input]) {
+        let smoothing = self.smoothing.as_ref();
+        let input = smoothing.and_then(|smoothing| smoothing.inputs.get(index).copied().flatten());
+        let Some(input) = input else { return };
+        inputs[input] = match cell {
+            // genmodel asks its map, which says null for both.
+            Cell::Foreign("null") => None,
+            cell => match number(name, cell, true) {
+                Ok((number, _)) => number.map(Ok),
+                Err(error) => Some(Err(error)),
+            },
+        };
+    }
+
+    /// Fills the places of a GAM's splines.
+    pub(crate) fn smooth(&self, inputs: &[Input], raw: &mut [f64]) -> Result<(), RowError> {
+        match &self.smoothing {
+            Some(smoothing) => smoothing.splines.expand(inputs, raw),
+            None => Ok(()),
+        }
     }
 }
 

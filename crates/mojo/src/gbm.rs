@@ -15,7 +15,7 @@ pub(crate) struct Gbm {
     pub(crate) forest: Forest,
     family: Family,
     link: GbmLink,
-    init: f64,
+    pub(crate) init: f64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,7 +64,7 @@ impl Gbm {
             Some(name) => GbmLink::parse(name)
                 .ok_or_else(|| bad("link_function", name, "a link function of H2O"))?,
         };
-        let forest = Forest::read(reader, mojo_version, n_classes, levels)?;
+        let forest = Forest::read(reader, mojo_version, n_classes, levels, n_classes <= 2)?;
         if family != Family::Multinomial && forest.classes() != 1 {
             let found = forest.classes().to_string();
             return Err(bad("n_trees_per_class", &found, "1 for this distribution"));

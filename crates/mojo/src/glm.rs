@@ -148,6 +148,30 @@ impl Glm {
         Ok(())
     }
 
+    /// What each column adds to the linear predictor, for k-LIME: its coefficient's term.
+    ///
+    /// `codes`: one per column; untouched where a level has no coefficient. Without level 0 in the
+    /// coefficients the level is taken one too high: genmodel does so.
+    /// Source: `GlmMojoModel.applyCoefficients`.
+    pub(crate) fn reason_codes(&self, raw: &[f64], codes: &mut [f64]) {
+        let value = |column: usize| match &self.imputed {
+            Some(imputed) if raw[column].is_nan() => imputed[column],
+            _ => raw[column],
+        };
+        let cats = self.cat_offsets.len() - 1;
+        for column in 0..cats {
+            let level = i64::from(value(column) as i32) + i64::from(self.skips_first_level);
+            let place = level + self.cat_offsets[column] as i64;
+            if level >= 0 && place < self.cat_offsets[column + 1] as i64 {
+                codes[column] = self.beta[place as usize];
+            }
+        }
+        let levels = self.cat_offsets[cats];
+        for column in cats..raw.len() {
+            codes[column] = self.beta[levels + column - cats] * value(column);
+        }
+    }
+
     /// The linear predictor of a class.
     fn eta(&self, raw: &[f64], class: usize) -> Result<f64, RowError> {
         let beta = &self.beta[class * self.width..(class + 1) * self.width];
@@ -216,7 +240,7 @@ impl Glm {
 }
 
 /// `cats + 1` rising numbers from 0; none at all stands for a model without categories.
-fn read_offsets(offsets: Vec<i32>, cats: usize) -> Option<Vec<usize>> {
+pub(crate) fn read_offsets(offsets: Vec<i32>, cats: usize) -> Option<Vec<usize>> {
     if offsets.is_empty() && cats == 0 {
         return Some(vec![0]);
     }
@@ -228,7 +252,7 @@ fn read_offsets(offsets: Vec<i32>, cats: usize) -> Option<Vec<usize>> {
 
 /// Etas to probabilities and label. The largest eta counts from 0 upwards, and so does the largest
 /// probability: genmodel starts both searches there.
-fn softmax(preds: &mut [f64]) {
+pub(crate) fn softmax(preds: &mut [f64]) {
     let max = preds[1..].iter().fold(0.0, |max, &eta| if eta > max { eta } else { max });
     let mut sum = 0.0;
     for p in &mut preds[1..] {

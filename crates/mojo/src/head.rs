@@ -19,6 +19,24 @@ pub enum Category {
     Ordinal,
     /// A number.
     Regression,
+    /// A number, the cluster it was found in, and its reasons.
+    KLime,
+    /// How unusual a row is.
+    AnomalyDetection,
+    /// What a treatment does to the probability of the second class.
+    BinomialUplift,
+    /// One of some clusters.
+    Clustering,
+    /// Coordinates.
+    DimReduction,
+    /// Encodings of levels.
+    TargetEncoder,
+    /// Vectors of words.
+    WordEmbedding,
+    /// The row itself, as a network remembers it.
+    AutoEncoder,
+    /// The logarithm of a hazard ratio.
+    CoxPH,
 }
 
 impl Category {
@@ -28,6 +46,15 @@ impl Category {
             "Multinomial" => Self::Multinomial,
             "Ordinal" => Self::Ordinal,
             "Regression" => Self::Regression,
+            "KLime" => Self::KLime,
+            "AnomalyDetection" => Self::AnomalyDetection,
+            "BinomialUplift" => Self::BinomialUplift,
+            "Clustering" => Self::Clustering,
+            "DimReduction" => Self::DimReduction,
+            "TargetEncoder" => Self::TargetEncoder,
+            "WordEmbedding" => Self::WordEmbedding,
+            "AutoEncoder" => Self::AutoEncoder,
+            "CoxPH" => Self::CoxPH,
             _ => return None,
         })
     }
@@ -39,6 +66,15 @@ impl Category {
             Self::Multinomial => "Multinomial",
             Self::Ordinal => "Ordinal",
             Self::Regression => "Regression",
+            Self::KLime => "KLime",
+            Self::AnomalyDetection => "AnomalyDetection",
+            Self::BinomialUplift => "BinomialUplift",
+            Self::Clustering => "Clustering",
+            Self::DimReduction => "DimReduction",
+            Self::TargetEncoder => "TargetEncoder",
+            Self::WordEmbedding => "WordEmbedding",
+            Self::AutoEncoder => "AutoEncoder",
+            Self::CoxPH => "CoxPH",
         }
     }
 
@@ -46,7 +82,16 @@ impl Category {
     pub fn is_classification(self) -> bool {
         match self {
             Self::Binomial | Self::Multinomial | Self::Ordinal => true,
-            Self::Regression => false,
+            Self::Regression
+            | Self::KLime
+            | Self::AnomalyDetection
+            | Self::BinomialUplift
+            | Self::Clustering
+            | Self::DimReduction
+            | Self::TargetEncoder
+            | Self::WordEmbedding
+            | Self::AutoEncoder
+            | Self::CoxPH => false,
         }
     }
 }
@@ -106,11 +151,24 @@ impl Head {
         let category = Category::parse(category).ok_or_else(|| {
             bad("category", category.to_owned(), "one that goes with the algorithm")
         })?;
+        // k-LIME also calls itself a regression; its answer is more than a number.
+        let category = if algorithm == "klime" { Category::KLime } else { category };
+        if !goes_with(algorithm, category) {
+            return Err(bad("category", category.to_string(), "one that goes with the algorithm"));
+        }
         let n_classes = ini.usize("n_classes")?;
         let fits = match category {
             Category::Binomial => n_classes == 2,
             Category::Multinomial | Category::Ordinal => n_classes >= 2,
             Category::Regression => n_classes == 1,
+            Category::KLime => true,
+            Category::AnomalyDetection => n_classes == 1,
+            Category::BinomialUplift => n_classes == 2,
+            Category::Clustering | Category::DimReduction | Category::WordEmbedding => {
+                n_classes == 1
+            }
+            Category::TargetEncoder => n_classes >= 1,
+            Category::AutoEncoder | Category::CoxPH => true,
         };
         if !fits {
             let expected = format!("a number that goes with category {category}");
@@ -135,6 +193,34 @@ impl Head {
     }
 }
 
+/// Whether an algorithm gives answers of this sort; only those with a sort of their own are asked.
+fn goes_with(algorithm: &str, category: Category) -> bool {
+    match algorithm {
+        "kmeans" => category == Category::Clustering,
+        "klime" => category == Category::KLime,
+        "isolationforest" | "extendedisolationforest" => category == Category::AnomalyDetection,
+        "upliftdrf" => category == Category::BinomialUplift,
+        "pca" | "glrm" => category == Category::DimReduction,
+        "targetencoder" => category == Category::TargetEncoder,
+        "word2vec" => category == Category::WordEmbedding,
+        "isotonicregression" => category == Category::Regression,
+        "coxph" => category == Category::CoxPH,
+        "deeplearning" if category == Category::AutoEncoder => true,
+        _ => !matches!(
+            category,
+            Category::Clustering
+                | Category::KLime
+                | Category::AnomalyDetection
+                | Category::BinomialUplift
+                | Category::DimReduction
+                | Category::TargetEncoder
+                | Category::WordEmbedding
+                | Category::AutoEncoder
+                | Category::CoxPH
+        ),
+    }
+}
+
 /// Short name of an algorithm, and the newest MOJO version that genmodel 3.46.0.11 reads.
 fn known_algorithm(name: &str) -> Result<(&'static str, &'static str), LoadError> {
     let reason = match name {
@@ -142,6 +228,25 @@ fn known_algorithm(name: &str) -> Result<(&'static str, &'static str), LoadError
         "Distributed Random Forest" => return Ok(("drf", "1.40")),
         "Generalized Linear Model" | "Generalized Linear Modeling" => return Ok(("glm", "1.00")),
         "XGBoost" => return Ok(("xgboost", "1.10")),
+        "Isolation Forest" => return Ok(("isolationforest", "1.40")),
+        "Extended Isolation Forest" => return Ok(("extendedisolationforest", "1.00")),
+        "Uplift Distributed Random Forest" => return Ok(("upliftdrf", "1.40")),
+        "StackedEnsemble" | "Stacked Ensemble" => return Ok(("stackedensemble", "1.01")),
+        "RuleFit" | "rulefit" => return Ok(("rulefit", "1.00")),
+        "MOJO Pipeline" => return Ok(("pipeline", "1.00")),
+        "Support Vector Machine (*Spark*)" => return Ok(("svm", "1.00")),
+        "k-LIME" => return Ok(("klime", "1.00")),
+        "K-means" => return Ok(("kmeans", "1.00")),
+        "Principal Components Analysis" => return Ok(("pca", "1.00")),
+        "Isotonic Regression" => return Ok(("isotonicregression", "1.00")),
+        "TargetEncoder" => return Ok(("targetencoder", "1.00")),
+        "Generalized Low Rank Model" | "Generalized Low Rank Modeling" => {
+            return Ok(("glrm", "1.10"));
+        }
+        "Word2Vec" => return Ok(("word2vec", "1.00")),
+        "Deep Learning" | "deep learning" => return Ok(("deeplearning", "1.10")),
+        "Generalized Additive Model" => return Ok(("gam", "1.00")),
+        "Cox Proportional Hazards" | "CoxPH" => return Ok(("coxph", "1.00")),
         "Deep Water" | "Deepwater" => {
             "it needs native Caffe or MXNet libraries that H2O gave up; train a Deep Learning model"
         }
@@ -164,8 +269,12 @@ fn read_domains(reader: &Reader<'_, '_>) -> Result<Vec<Option<Vec<String>>>, Loa
 }
 
 pub(crate) fn read_encoding(reader: &Reader<'_, '_>, head: &Head) -> Result<Encoding, LoadError> {
-    let has_encoding = matches!(head.algorithm, "gbm" | "drf");
-    if !has_encoding || head.mojo_version < 1.40 {
+    let first_version = match head.algorithm {
+        "gbm" | "drf" | "isolationforest" | "upliftdrf" => 1.40,
+        "deeplearning" => 1.10,
+        _ => f64::INFINITY,
+    };
+    if head.mojo_version < first_version {
         return Ok(Encoding::Enum);
     }
     let name = reader.ini().required_text("_genmodel_encoding")?;

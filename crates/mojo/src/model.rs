@@ -2,23 +2,35 @@
 
 use crate::archive::Archive;
 use crate::calibration::Calibration;
+use crate::details::{Details, VariableImportance};
 use crate::digest::Digest;
 use crate::encode::{self, Encoder, Encoding, ModelColumns, Original};
 use crate::error::{LoadError, Warning};
+use crate::explain::{Explainer, Offers};
+use crate::gam::Splines;
 use crate::head::{self, Category, Head};
 use crate::limits::Limits;
 use crate::quirk::refuse_lost_encoding;
-use crate::reader::Reader;
+use crate::reader::{Reader, Source};
 use crate::schema::Schema;
 use crate::scorer::Scorer;
 
 /// How a file is to be read.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct LoadOptions {
     /// What the file may ask for at most.
     pub limits: Limits,
     /// Load models that genmodel answers wrongly without a word, and answer as it does.
     pub genmodel_quirks: bool,
+    /// Keep what leaf ids and contributions of trees need: the weight of each node, 4 bytes. Without
+    /// it a forest loads faster and takes a quarter less memory; paths and staged answers stay.
+    pub explanations: bool,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        Self { limits: Limits::default(), genmodel_quirks: false, explanations: true }
+    }
 }
 
 /// How much room a model takes.
@@ -48,16 +60,20 @@ pub struct Model {
     pub(crate) encoder: Encoder,
     pub(crate) scorer: Scorer,
     calibration: Option<Calibration>,
+    pub(crate) explainer: Explainer,
+    variable_importances: Vec<VariableImportance>,
 }
 
 impl Model {
     /// Loads a MOJO from the bytes of its zip file.
     pub fn load(bytes: &[u8], options: &LoadOptions) -> Result<Self, LoadError> {
         let archive = Archive::open(bytes, &options.limits)?;
-        let reader = Reader::open(&archive, "", &options.limits)?;
+        let source = Source::new(archive, options.limits, options.explanations);
+        let reader = Reader::open(&source)?;
         let head = Head::read(&reader)?;
+        let details = Details::read(&reader)?;
         if head.algorithm == "xgboost" && !options.genmodel_quirks {
-            refuse_lost_encoding(&reader)?;
+            details.as_ref().map_or(Ok(()), refuse_lost_encoding)?;
         }
         let names = &reader.ini().columns[..head.n_features];
         let response = head.supervised.then(|| reader.ini().columns.last().cloned()).flatten();
@@ -72,17 +88,26 @@ impl Model {
             response,
             offset: reader.ini().text("offset_column").map(str::to_owned),
         };
-        let (schema, encoder) = encode::plan(&columns, encoding, original)?;
+        let (schema, encoder) = match head.algorithm {
+            "gam" => encode::plan_smoothed(&columns, Splines::read(&reader, &head)?)?,
+            _ => encode::plan(&columns, encoding, original)?,
+        };
         let scorer = Scorer::read(&reader, &head)?;
+        let schema = if scorer.words().is_some() { Schema::open() } else { schema };
         let (labels, has_response_domain) = head::labels(&head)?;
-        let output_columns =
-            head::output_columns(head.algorithm, head.category, &labels, has_response_domain);
+        let output_columns = scorer.algorithm.output_columns().unwrap_or_else(|| {
+            head::output_columns(head.algorithm, head.category, &labels, has_response_domain)
+        });
         let calibration = match head.algorithm {
             "gbm" | "drf" | "xgboost" if head.category == Category::Binomial => {
                 Calibration::read(&reader)?
             }
             _ => None,
         };
+        let variable_importances =
+            details.as_ref().map(Details::variable_importances).unwrap_or_default();
+        let names = &reader.ini().columns[..head.n_features];
+        let explainer = Explainer::new(&scorer, &head, names, &schema, &variable_importances);
         let ini = reader.ini();
         let text = |key: &str| ini.text(key).unwrap_or("unknown").to_owned();
         let levels: usize = schema.columns().iter().flat_map(|c| &c.levels).map(String::len).sum();
@@ -105,7 +130,9 @@ impl Model {
             encoder,
             scorer,
             calibration,
-            warnings: reader.into_warnings(),
+            explainer,
+            variable_importances,
+            warnings: source.into_warnings(),
         })
     }
 
@@ -190,6 +217,48 @@ impl Model {
     /// What its user should know.
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
+    }
+
+    /// Which explanations there are, by the names of their columns, or why there are none.
+    pub fn offers(&self) -> Offers {
+        self.explainer.offers(&self.scorer, &self.schema)
+    }
+
+    /// Names of what [`crate::Batch::contributions`] holds, or why there are none. `BiasTerm`
+    /// is the last.
+    ///
+    /// Source: `ContributionsPredictor.getContributionNames`.
+    pub fn contribution_names(&self) -> Result<Vec<String>, String> {
+        self.explainer.contribution_names(&self.schema)
+    }
+
+    /// Names of what [`Model::compact_contributions`] answers: the columns, then `BiasTerm`.
+    pub fn compact_contribution_names(&self) -> Result<Vec<String>, String> {
+        self.explainer.compact_names()
+    }
+
+    /// Contributions with all levels of a column added up, in the levels' order. The same as
+    /// given unless the model is an XGBoost, which has a contribution for each level.
+    ///
+    /// # Panics
+    /// If there are not as many numbers as names.
+    pub fn compact_contributions(&self, contributions: &[f32]) -> Vec<f32> {
+        self.explainer.compact(contributions)
+    }
+
+    /// Names of the trees, in the order of [`crate::Batch::leaf_paths`] and
+    /// [`crate::Batch::leaf_ids`]: `T1.C1` is the first tree of the first class. Or why there
+    /// are none.
+    ///
+    /// Source: `SharedTreeMojoModel.getDecisionPathNames`.
+    pub fn leaf_names(&self) -> Result<Vec<String>, String> {
+        self.explainer.leaf_names(&self.scorer)
+    }
+
+    /// How much each variable did for the model in training, the largest first; empty if the file
+    /// does not say.
+    pub fn variable_importances(&self) -> &[VariableImportance] {
+        &self.variable_importances
     }
 
     /// `[p0, p1]` after calibration, from genmodel's array.

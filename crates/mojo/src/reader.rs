@@ -1,36 +1,76 @@
 //! One model inside an archive: its `model.ini` and its entries, below a prefix.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
+
 use crate::archive::{Archive, ArchiveError};
 use crate::cursor::Damage;
 use crate::error::{LoadError, Warning};
 use crate::ini::{self, Ini};
 use crate::limits::Limits;
 
+/// What all models of one archive share.
+pub(crate) struct Source<'a> {
+    archive: Archive<'a>,
+    limits: Limits,
+    /// Whether what only explanations need is wanted.
+    explanations: bool,
+    warnings: RefCell<Vec<Warning>>,
+    /// Prefixes of the models that were opened: none is opened twice.
+    opened: RefCell<HashSet<String>>,
+}
+
+impl<'a> Source<'a> {
+    pub(crate) fn new(archive: Archive<'a>, limits: Limits, explanations: bool) -> Self {
+        let (warnings, opened) = (RefCell::default(), RefCell::default());
+        Self { archive, limits, explanations, warnings, opened }
+    }
+
+    pub(crate) fn into_warnings(self) -> Vec<Warning> {
+        self.warnings.into_inner()
+    }
+}
+
 /// Reads one model of the archive. Sub-models live under a prefix of their own.
 pub(crate) struct Reader<'r, 'a> {
-    archive: &'r Archive<'a>,
+    source: &'r Source<'a>,
     prefix: String,
+    /// Models around this one.
+    depth: usize,
     ini: Ini,
-    limits: &'r Limits,
-    warnings: std::cell::RefCell<Vec<Warning>>,
 }
 
 impl<'r, 'a> Reader<'r, 'a> {
-    /// Opens the model whose `model.ini` lies under `prefix` (empty, or ending with `/`).
-    pub(crate) fn open(
-        archive: &'r Archive<'a>,
-        prefix: &str,
-        limits: &'r Limits,
-    ) -> Result<Self, LoadError> {
-        let mut reader = Self {
-            archive,
-            prefix: prefix.to_owned(),
-            ini: Ini::default(),
-            limits,
-            warnings: std::cell::RefCell::default(),
-        };
+    /// Opens the outermost model.
+    pub(crate) fn open(source: &'r Source<'a>) -> Result<Self, LoadError> {
+        Self::open_at(source, String::new(), 0)
+    }
+
+    /// Opens the model inside of this one whose `model.ini` lies under `folder`, as
+    /// `submodel_dir_i` names it.
+    pub(crate) fn submodel(&self, folder: &str) -> Result<Self, LoadError> {
+        let limit = self.source.limits.submodel_depth_max;
+        if self.depth >= limit {
+            return Err(LoadError::Limit {
+                what: "the number of models inside of each other".to_owned(),
+                found: self.depth as u64 + 1,
+                limit: limit as u64,
+                name: "submodel_depth_max",
+            });
+        }
+        Self::open_at(self.source, format!("{}{folder}", self.prefix), self.depth + 1)
+    }
+
+    fn open_at(source: &'r Source<'a>, prefix: String, depth: usize) -> Result<Self, LoadError> {
+        let mut reader = Self { source, prefix, depth, ini: Ini::default() };
         if !reader.contains("model.ini") {
-            return Err(LoadError::NotMojo { found: describe(archive) });
+            return Err(match depth {
+                0 => LoadError::NotMojo { found: describe(&source.archive) },
+                _ => reader.missing_entry("model.ini", "the model around it speaks of it"),
+            });
+        }
+        if !source.opened.borrow_mut().insert(reader.prefix.clone()) {
+            return Err(reader.bad_entry("model.ini", "it is a model inside of itself".to_owned()));
         }
         reader.ini = Ini::parse(&reader.text("model.ini")?)?;
         Ok(reader)
@@ -41,16 +81,26 @@ impl<'r, 'a> Reader<'r, 'a> {
     }
 
     pub(crate) fn limits(&self) -> &Limits {
-        self.limits
+        &self.source.limits
+    }
+
+    /// Whether to keep what only explanations need. Models inside of others explain nothing.
+    pub(crate) fn explanations(&self) -> bool {
+        self.source.explanations && self.depth == 0
+    }
+
+    /// Number of inflated bytes of an entry; `None` without the entry.
+    pub(crate) fn size(&self, entry: &str) -> Option<u64> {
+        self.source.archive.size(&format!("{}{entry}", self.prefix))
     }
 
     pub(crate) fn contains(&self, entry: &str) -> bool {
-        self.archive.contains(&format!("{}{entry}", self.prefix))
+        self.source.archive.contains(&format!("{}{entry}", self.prefix))
     }
 
     pub(crate) fn blob(&self, entry: &str) -> Result<Vec<u8>, LoadError> {
         let name = format!("{}{entry}", self.prefix);
-        self.archive.read(&name).map_err(|cause| match cause {
+        self.source.archive.read(&name).map_err(|cause| match cause {
             ArchiveError::NotFound { .. } => LoadError::MissingEntry {
                 entry: name,
                 reason: "model.ini speaks of it; export the model again".to_owned(),
@@ -112,11 +162,7 @@ impl<'r, 'a> Reader<'r, 'a> {
     }
 
     pub(crate) fn warn(&self, kind: &'static str, message: String) {
-        self.warnings.borrow_mut().push(Warning { kind, message });
-    }
-
-    pub(crate) fn into_warnings(self) -> Vec<Warning> {
-        self.warnings.into_inner()
+        self.source.warnings.borrow_mut().push(Warning { kind, message });
     }
 }
 

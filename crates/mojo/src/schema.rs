@@ -50,6 +50,7 @@ pub struct Schema {
     by_name: HashMap<String, usize>,
     response: Option<String>,
     offset: Option<usize>,
+    open: bool,
 }
 
 impl Schema {
@@ -57,7 +58,17 @@ impl Schema {
         // Of two columns of one name the later one gets the values, as in genmodel's map.
         let by_name = columns.iter().enumerate().map(|(i, c)| (c.name.clone(), i)).collect();
         let offset = columns.iter().position(|column| column.role == Role::Offset);
-        Self { columns, by_name, response, offset }
+        Self { columns, by_name, response, offset, open: false }
+    }
+
+    pub(crate) fn open() -> Self {
+        Self { open: true, ..Self::default() }
+    }
+
+    /// Whether the columns are the caller's own: there are none here, and a row has any number of
+    /// cells, in the alphabetical order of their names. `Word2Vec`, where each text is a word.
+    pub fn is_open(&self) -> bool {
+        self.open
     }
 
     /// The columns in model order, the offset column (if there is one) last.

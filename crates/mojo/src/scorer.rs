@@ -3,13 +3,32 @@
 //! Models inside of models (ensembles, pipelines) are scorers: they get raw rows, never a caller's
 //! values.
 
+use crate::batch::Options;
+use crate::coxph::{self, CoxPh};
+use crate::deeplearning::{self, DeepLearning};
 use crate::drf::Drf;
+use crate::ensemble::Ensemble;
 use crate::error::{LoadError, RowError};
+use crate::extisofor::{self, ExtendedIsolationForest};
+use crate::gam::Gam;
 use crate::gbm::Gbm;
 use crate::glm::Glm;
-use crate::head::{Head, class_shares};
+use crate::glrm::{self, Glrm};
+use crate::head::{Category, Head, class_shares};
+use crate::isofor::IsolationForest;
+use crate::isotonic::IsotonicRegression;
+use crate::klime::KLime;
+use crate::kmeans::KMeans;
 use crate::label::Labeller;
+use crate::pca::Pca;
+use crate::pipeline::Pipeline;
 use crate::reader::Reader;
+use crate::rulefit::RuleFit;
+use crate::svm::Svm;
+use crate::target_encoder::TargetEncoder;
+use crate::tree::Forest;
+use crate::uplift::{self, Uplift};
+use crate::word2vec::Word2Vec;
 use crate::xgboost::{self, XGBoost};
 
 /// `score0` of genmodel.
@@ -30,12 +49,35 @@ pub(crate) enum Algorithm {
     Drf(Drf),
     Glm(Glm),
     XGBoost(XGBoost),
+    IsolationForest(IsolationForest),
+    ExtendedIsolationForest(ExtendedIsolationForest),
+    Uplift(Uplift),
+    Ensemble(Ensemble),
+    RuleFit(RuleFit),
+    Pipeline(Pipeline),
+    Svm(Svm),
+    KLime(KLime),
+    KMeans(KMeans),
+    Pca(Pca),
+    Isotonic(IsotonicRegression),
+    TargetEncoder(TargetEncoder),
+    Glrm(Glrm),
+    Word2Vec(Word2Vec),
+    DeepLearning(DeepLearning),
+    Gam(Gam),
+    CoxPh(CoxPh),
 }
 
 /// Buffers of one thread, for all algorithms.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
-    xgboost: xgboost::Scratch,
+    pub(crate) xgboost: xgboost::Scratch,
+    glrm: glrm::Scratch,
+    deeplearning: deeplearning::Scratch,
+    coxph: coxph::Scratch,
+    point: Vec<f64>,
+    /// Number of the row that is scored next, as GLRM counts them.
+    pub(crate) row: u64,
 }
 
 impl Scorer {
@@ -45,6 +87,30 @@ impl Scorer {
             "gbm" => Algorithm::Gbm(Gbm::read(reader, version, classes, &head.levels())?),
             "drf" => Algorithm::Drf(Drf::read(reader, version, classes, &head.levels())?),
             "glm" => Algorithm::Glm(Glm::read(reader, classes, features, head.threshold)?),
+            "isolationforest" => {
+                let (levels, threshold) = (head.levels(), head.threshold);
+                let forest = IsolationForest::read(reader, version, &levels, threshold)?;
+                Algorithm::IsolationForest(forest)
+            }
+            "extendedisolationforest" => {
+                let forest = ExtendedIsolationForest::read(reader, features)?;
+                Algorithm::ExtendedIsolationForest(forest)
+            }
+            "upliftdrf" => Algorithm::Uplift(Uplift::read(reader, version, &head.levels())?),
+            "stackedensemble" => Algorithm::Ensemble(Ensemble::read(reader, head)?),
+            "rulefit" => Algorithm::RuleFit(RuleFit::read(reader, head)?),
+            "pipeline" => Algorithm::Pipeline(Pipeline::read(reader, head)?),
+            "svm" => Algorithm::Svm(Svm::read(reader, head)?),
+            "klime" => Algorithm::KLime(KLime::read(reader, head)?),
+            "kmeans" => Algorithm::KMeans(KMeans::read(reader, &head.levels())?),
+            "pca" => Algorithm::Pca(Pca::read(reader, features)?),
+            "isotonicregression" => Algorithm::Isotonic(IsotonicRegression::read(reader)?),
+            "targetencoder" => Algorithm::TargetEncoder(TargetEncoder::read(reader, head)?),
+            "glrm" => Algorithm::Glrm(Glrm::read(reader, features)?),
+            "word2vec" => Algorithm::Word2Vec(Word2Vec::read(reader)?),
+            "deeplearning" => Algorithm::DeepLearning(DeepLearning::read(reader, head)?),
+            "gam" => Algorithm::Gam(Gam::read(reader, head)?),
+            "coxph" => Algorithm::CoxPh(CoxPh::read(reader, head)?),
             _ => Algorithm::XGBoost(XGBoost::read(reader, version, classes, features)?),
         };
         let prior = class_shares(reader, "prior_class_distrib", head)?;
@@ -57,9 +123,44 @@ impl Scorer {
             }
             (false, _, _) => None,
         };
-        let preds_len = if head.category.is_classification() { classes + 1 } else { 1 };
+        let preds_len = match head.category {
+            Category::Binomial | Category::Multinomial | Category::Ordinal => classes + 1,
+            Category::Regression => 1,
+            Category::KLime => features + 2,
+            Category::AnomalyDetection => match &algorithm {
+                Algorithm::IsolationForest(forest) => forest.preds_len(),
+                _ => 2,
+            },
+            Category::BinomialUplift => 3,
+            // Word vectors come from words, not from numbers: a NaN keeps their place.
+            Category::Clustering | Category::WordEmbedding => 1,
+            Category::DimReduction | Category::TargetEncoder => match &algorithm {
+                Algorithm::Pca(pca) => pca.dimensions(),
+                Algorithm::Glrm(glrm) => glrm.dimensions(),
+                Algorithm::TargetEncoder(encoder) => encoder.answers(),
+                _ => 1,
+            },
+            Category::AutoEncoder => match &algorithm {
+                Algorithm::DeepLearning(network) => network.autoencoder_width().unwrap_or(1),
+                _ => 1,
+            },
+            Category::CoxPH => 1,
+        };
         let labeller = Labeller { threshold: head.threshold, prior };
         Ok(Self { algorithm, width: features, preds_len, labeller, balance })
+    }
+
+    /// Scores one row: `raw` of `width`, `preds` of `preds_len`.
+    pub(crate) fn score_row(
+        &self,
+        raw: &[f64],
+        offset: f64,
+        preds: &mut [f64],
+        scratch: &mut Scratch,
+    ) -> Result<(), RowError> {
+        let mut refused = None;
+        self.score_rows(raw, &[offset], preds, scratch, |_, error| refused = Some(error));
+        refused.map_or(Ok(()), Err)
     }
 
     /// Scores rows that lie behind each other.
@@ -78,22 +179,86 @@ impl Scorer {
         /// Rows that go through one tree before the next tree is taken.
         const BLOCK: usize = 256;
         let (width, stride) = (self.width, self.preds_len);
+        let first = scratch.row;
+        if let Algorithm::Ensemble(ensemble) = &self.algorithm {
+            return ensemble.score_rows(raw, width, preds, scratch, &mut refuse);
+        }
         let blocks = raw.chunks(BLOCK * width).zip(preds.chunks_mut(BLOCK * stride));
         for (block, (raw, preds)) in blocks.enumerate() {
-            if let Algorithm::Gbm(Gbm { forest, .. }) | Algorithm::Drf(Drf { forest, .. }) =
-                &self.algorithm
-            {
+            if let Some((forest, place)) = self.forest() {
                 preds.fill(0.0);
-                forest.add_margins(raw, width, preds, stride, stride.min(2) - 1);
+                forest.add_margins(raw, width, preds, stride, place);
             }
             for (i, (raw, preds)) in
                 raw.chunks_exact(width).zip(preds.chunks_exact_mut(stride)).enumerate()
             {
                 let row = block * BLOCK + i;
+                scratch.row = first.wrapping_add(row as u64);
                 if let Err(error) = self.finish(raw, offsets[row], preds, scratch) {
                     refuse(row, error);
                 }
             }
+        }
+        scratch.row = first;
+    }
+
+    /// How many numbers [`Scorer::derive`] fills; 0 if nothing of the sort is asked or offered.
+    pub(crate) fn derived_len(&self, options: Options) -> usize {
+        match &self.algorithm {
+            Algorithm::KMeans(kmeans) if options.distances => kmeans.clusters(),
+            Algorithm::Glrm(glrm) if options.reconstruct => glrm.reconstructed().unwrap_or(0),
+            Algorithm::DeepLearning(network) => {
+                network.autoencoder_width().map_or(0, |width| width + 1)
+            }
+            _ => 0,
+        }
+    }
+
+    /// What is asked beside a row's answer: K-means' distances, or the row that GLRM reconstructs.
+    pub(crate) fn derive(
+        &self,
+        raw: &[f64],
+        preds: &[f64],
+        derived: &mut [f64],
+        scratch: &mut Scratch,
+    ) {
+        match &self.algorithm {
+            Algorithm::KMeans(kmeans) => kmeans.distances(raw, &mut scratch.point, derived),
+            Algorithm::Glrm(glrm) => glrm.reconstruct(preds, &mut scratch.glrm, derived),
+            Algorithm::DeepLearning(network) => network.compare(raw, preds, derived),
+            _ => {}
+        }
+    }
+
+    /// The words, where a row is words.
+    pub(crate) fn words(&self) -> Option<&Word2Vec> {
+        match &self.algorithm {
+            Algorithm::Word2Vec(words) => Some(words),
+            _ => None,
+        }
+    }
+
+    /// H2O's own trees, and where the sums of their leaves start in genmodel's array.
+    pub(crate) fn forest(&self) -> Option<(&Forest, usize)> {
+        let after_label = self.preds_len.min(2).saturating_sub(1);
+        match &self.algorithm {
+            Algorithm::Gbm(gbm) => Some((&gbm.forest, after_label)),
+            Algorithm::Drf(drf) => Some((&drf.forest, after_label)),
+            Algorithm::IsolationForest(forest) => Some((&forest.forest, 0)),
+            Algorithm::Uplift(uplift) => Some((&uplift.forest, 1)),
+            _ => None,
+        }
+    }
+
+    /// From sums of leaves to genmodel's array, in place, all but the label; nothing where an
+    /// algorithm does not add up H2O's trees.
+    pub(crate) fn unify(&self, preds: &mut [f64], offset: f64) {
+        match &self.algorithm {
+            Algorithm::Gbm(gbm) => gbm.unify(preds, offset, self.balance.as_ref()),
+            Algorithm::Drf(drf) => drf.unify(preds, self.balance.as_ref()),
+            Algorithm::IsolationForest(forest) => forest.unify(preds),
+            Algorithm::Uplift(uplift) => uplift.unify(preds),
+            _ => {}
         }
     }
 
@@ -105,13 +270,49 @@ impl Scorer {
         scratch: &mut Scratch,
     ) -> Result<(), RowError> {
         match &self.algorithm {
-            Algorithm::Gbm(gbm) => gbm.unify(preds, offset, self.balance.as_ref()),
-            Algorithm::Drf(drf) => drf.unify(preds, self.balance.as_ref()),
+            Algorithm::Gbm(_) | Algorithm::Drf(_) => self.unify(preds, offset),
+            Algorithm::IsolationForest(_) | Algorithm::Uplift(_) => {
+                self.unify(preds, offset);
+                return Ok(());
+            }
+            Algorithm::ExtendedIsolationForest(forest) => {
+                forest.score(raw, preds);
+                return Ok(());
+            }
             Algorithm::XGBoost(xgboost) => {
                 xgboost.score(raw, offset, preds, &mut scratch.xgboost);
             }
-            // Its label is its own affair.
+            Algorithm::DeepLearning(network) => {
+                let balance = self.balance.as_ref();
+                network.score(raw, preds, balance, &mut scratch.deeplearning)?;
+                if !network.is_classifier() {
+                    return Ok(());
+                }
+            }
+            Algorithm::CoxPh(coxph) => coxph.score(raw, offset, preds, &mut scratch.coxph)?,
+            // Their labels are their own affair.
+            Algorithm::Gam(gam) => return gam.score(raw, offset, preds),
             Algorithm::Glm(glm) => return glm.score(raw, offset, preds),
+            Algorithm::RuleFit(rulefit) => return rulefit.score(raw, preds, scratch),
+            Algorithm::Pipeline(pipeline) => return pipeline.score(raw, preds, scratch),
+            Algorithm::KLime(klime) => return klime.score(raw, preds, scratch),
+            Algorithm::Svm(svm) => {
+                svm.score(raw, preds);
+                return Ok(());
+            }
+            Algorithm::KMeans(kmeans) => preds[0] = kmeans.nearest(raw, &mut scratch.point),
+            Algorithm::Pca(pca) => {
+                pca.score(raw, preds);
+                return Ok(());
+            }
+            Algorithm::Isotonic(line) => preds[0] = line.score(raw),
+            Algorithm::TargetEncoder(encoder) => return encoder.score(raw, preds),
+            Algorithm::Glrm(glrm) => {
+                glrm.score(raw, scratch.row, preds, &mut scratch.glrm);
+                return Ok(());
+            }
+            Algorithm::Word2Vec(_) => preds.fill(f64::NAN),
+            Algorithm::Ensemble(_) => unreachable!("ensembles score whole blocks"),
         }
         if preds.len() > 1 {
             self.labeller.label(preds, raw);
@@ -128,6 +329,45 @@ impl Algorithm {
             Self::Drf(_) => "drf",
             Self::Glm(_) => "glm",
             Self::XGBoost(_) => "xgboost",
+            Self::IsolationForest(_) => "isolationforest",
+            Self::ExtendedIsolationForest(_) => "extendedisolationforest",
+            Self::Uplift(_) => "upliftdrf",
+            Self::Ensemble(_) => "stackedensemble",
+            Self::RuleFit(_) => "rulefit",
+            Self::Pipeline(_) => "pipeline",
+            Self::Svm(_) => "svm",
+            Self::KLime(_) => "klime",
+            Self::KMeans(_) => "kmeans",
+            Self::Pca(_) => "pca",
+            Self::Isotonic(_) => "isotonicregression",
+            Self::TargetEncoder(_) => "targetencoder",
+            Self::Glrm(_) => "glrm",
+            Self::Word2Vec(_) => "word2vec",
+            Self::DeepLearning(_) => "deeplearning",
+            Self::Gam(_) => "gam",
+            Self::CoxPh(_) => "coxph",
+        }
+    }
+
+    /// Names of the answer's columns where they come from the model and not from its category.
+    ///
+    /// Source: `PCAMojoModel.getOutputNames`, `GlrmMojoModel.getOutputNames`.
+    pub(crate) fn output_columns(&self) -> Option<Vec<String>> {
+        let numbered = |stem: &str, n: usize| (1..=n).map(|i| format!("{stem}{i}")).collect();
+        match self {
+            Self::KMeans(_) => Some(vec!["cluster".to_owned()]),
+            Self::IsolationForest(forest) => Some(forest.output_columns()),
+            Self::ExtendedIsolationForest(_) => {
+                Some(extisofor::OUTPUT_COLUMNS.map(str::to_owned).to_vec())
+            }
+            Self::Uplift(_) => Some(uplift::OUTPUT_COLUMNS.map(str::to_owned).to_vec()),
+            Self::Pca(pca) => Some(numbered("PC", pca.dimensions())),
+            Self::Glrm(glrm) => Some(numbered("Arch", glrm.dimensions())),
+            Self::TargetEncoder(encoder) => Some(encoder.output_columns().to_vec()),
+            Self::Word2Vec(_) => Some(Vec::new()),
+            Self::DeepLearning(network) => network.output_columns(),
+            Self::CoxPh(_) => Some(vec!["lp".to_owned()]),
+            _ => None,
         }
     }
 
@@ -137,7 +377,24 @@ impl Algorithm {
             Self::Gbm(gbm) => Some(gbm.forest.trees()),
             Self::Drf(drf) => Some(drf.forest.trees()),
             Self::XGBoost(xgboost) => Some(xgboost.trees()),
-            Self::Glm(_) => None,
+            Self::IsolationForest(forest) => Some(forest.forest.trees()),
+            Self::ExtendedIsolationForest(forest) => Some(forest.trees()),
+            Self::Uplift(uplift) => Some(uplift.forest.trees()),
+            Self::Glm(_)
+            | Self::Ensemble(_)
+            | Self::RuleFit(_)
+            | Self::Pipeline(_)
+            | Self::Svm(_)
+            | Self::KLime(_)
+            | Self::KMeans(_)
+            | Self::Pca(_)
+            | Self::Isotonic(_)
+            | Self::TargetEncoder(_)
+            | Self::Glrm(_)
+            | Self::Word2Vec(_)
+            | Self::DeepLearning(_)
+            | Self::Gam(_)
+            | Self::CoxPh(_) => None,
         }
     }
 
@@ -147,7 +404,20 @@ impl Algorithm {
             Self::Gbm(gbm) => gbm.is_identity(),
             // `exp` is rounded to f32 in XGBoost, and all of its neighbours agree then.
             Self::Drf(_) | Self::XGBoost(_) => true,
+            Self::IsolationForest(_) | Self::Uplift(_) => true,
+            Self::ExtendedIsolationForest(_) => false,
             Self::Glm(glm) => glm.is_identity(),
+            Self::Ensemble(ensemble) => ensemble.is_exact(),
+            Self::RuleFit(rulefit) => rulefit.is_exact(),
+            Self::Pipeline(pipeline) => pipeline.is_exact(),
+            Self::Svm(_) => true,
+            Self::KLime(_) => false,
+            Self::KMeans(_) | Self::Pca(_) | Self::Isotonic(_) | Self::Word2Vec(_) => true,
+            Self::TargetEncoder(encoder) => encoder.is_exact(),
+            Self::Glrm(glrm) => glrm.is_exact(),
+            Self::DeepLearning(network) => network.is_exact(),
+            Self::Gam(gam) => gam.is_exact(),
+            Self::CoxPh(_) => true,
         }
     }
 
@@ -157,6 +427,23 @@ impl Algorithm {
             Self::Drf(drf) => drf.forest.memory_bytes(),
             Self::Glm(glm) => glm.memory_bytes(),
             Self::XGBoost(xgboost) => xgboost.memory_bytes(),
+            Self::IsolationForest(forest) => forest.forest.memory_bytes(),
+            Self::ExtendedIsolationForest(forest) => forest.memory_bytes(),
+            Self::Uplift(uplift) => uplift.forest.memory_bytes(),
+            Self::Ensemble(ensemble) => ensemble.memory_bytes(),
+            Self::RuleFit(rulefit) => rulefit.memory_bytes(),
+            Self::Pipeline(pipeline) => pipeline.memory_bytes(),
+            Self::Svm(svm) => svm.memory_bytes(),
+            Self::KLime(klime) => klime.memory_bytes(),
+            Self::KMeans(kmeans) => kmeans.memory_bytes(),
+            Self::Pca(pca) => pca.memory_bytes(),
+            Self::Isotonic(line) => line.memory_bytes(),
+            Self::TargetEncoder(encoder) => encoder.memory_bytes(),
+            Self::Glrm(glrm) => glrm.memory_bytes(),
+            Self::Word2Vec(words) => words.memory_bytes(),
+            Self::DeepLearning(network) => network.memory_bytes(),
+            Self::Gam(gam) => gam.memory_bytes(),
+            Self::CoxPh(coxph) => coxph.memory_bytes(),
         }
     }
 }

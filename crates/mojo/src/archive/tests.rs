@@ -15,6 +15,11 @@ fn read_all(bytes: &[u8], limits: &Limits) -> Result<Vec<(String, Vec<u8>)>, Arc
     files.map(|name| Ok((name.to_owned(), archive.read(name)?))).collect()
 }
 
+/// The ratio has cases of its own; the others may repeat a byte.
+fn any_ratio() -> Limits {
+    Limits { inflation_ratio_max: u64::MAX, ..Limits::default() }
+}
+
 fn kind(bytes: &[u8], limits: &Limits) -> &'static str {
     read_all(bytes, limits).map_or_else(|error| error.kind(), |_| "ok")
 }
@@ -111,7 +116,7 @@ fn reads_what_writers_write() {
                 let mut forge = Forge::of(entries.clone());
                 forge.zip64 = zip64;
                 forge.comment = comment.to_vec();
-                let found = read_all(&forge.bytes(), &Limits::default());
+                let found = read_all(&forge.bytes(), &any_ratio());
                 let found = found.unwrap_or_else(|error| panic!("{what}: {error}"));
                 let found: Vec<&[u8]> = found.iter().map(|(_, bytes)| &bytes[..]).collect();
                 assert!(found == wanted, "{what}, zip64 {zip64}");
@@ -142,6 +147,7 @@ fn tells_what_is_there() {
 /// Every hostile archive, its limits, and the word with which it is refused.
 fn hostile() -> Vec<(String, Vec<u8>, Limits, &'static str)> {
     let default = Limits::default();
+    let zeros_pass = any_ratio();
     let zeros = vec![0; 8 << 20];
     let mut rows = Vec::new();
     let mut add = |what: &str, bytes: Vec<u8>, limits: Limits, kind| {
@@ -159,14 +165,14 @@ fn hostile() -> Vec<(String, Vec<u8>, Limits, &'static str)> {
     add("four entries of three", small().bytes(), few, "too_many_entries");
 
     let bomb = |limits| (Forge::of([Forged::deflated("zeros", &zeros)]).bytes(), limits);
-    let (bytes, limits) = bomb(Limits { inflation_ratio_max: 500, ..default });
+    let (bytes, limits) = bomb(default);
     add("ratio bomb", bytes, limits, "inflation_ratio");
-    let (bytes, limits) = bomb(Limits { entry_bytes_max: (8 << 20) - 1, ..default });
+    let (bytes, limits) = bomb(Limits { entry_bytes_max: (8 << 20) - 1, ..zeros_pass });
     add("one byte too big", bytes, limits, "entry_too_big");
-    let (bytes, limits) = bomb(Limits { total_bytes_max: (8 << 20) - 1, ..default });
+    let (bytes, limits) = bomb(Limits { total_bytes_max: (8 << 20) - 1, ..zeros_pass });
     add("one byte too big in all", bytes, limits, "total_too_big");
     let two = Forge::of([Forged::deflated("a", &zeros), Forged::deflated("b", &zeros)]);
-    let limits = Limits { total_bytes_max: 12 << 20, ..default };
+    let limits = Limits { total_bytes_max: 12 << 20, ..zeros_pass };
     add("two are too big", two.bytes(), limits, "total_too_big");
 
     for (what, entry, kind) in hostile_entries() {

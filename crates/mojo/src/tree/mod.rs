@@ -4,7 +4,10 @@
 //! right behind its parent, so a walk needs neither the file's layout nor its three versions.
 //! Sources: `SharedTreeMojoReader`, `SharedTreeMojoModel.scoreTree{0,1,}`, `GenmodelBitSet`.
 
+pub(crate) mod explain;
 mod read;
+pub(crate) mod shap;
+mod statistics;
 
 use crate::error::LoadError;
 use crate::reader::Reader;
@@ -23,7 +26,7 @@ const NA_VS_REST: u8 = 8;
 struct Node {
     /// Threshold or leaf as bits of an `f32`, or index of a set.
     value: u32,
-    /// Index of the right child.
+    /// Index of the right child; of a leaf its number, where explanations are kept.
     right: u32,
     column: u16,
     flags: u8,
@@ -61,15 +64,32 @@ pub(crate) struct Forest {
     /// Number of levels per column of the raw row; `i64::MAX` where the column is numeric.
     levels: Vec<i64>,
     rules: Rules,
+    /// Edges from a root to the deepest leaf.
+    depth: usize,
+    /// Whether leaves have numbers, or why not.
+    ids: Result<(), String>,
+    /// What contributions need, or why it is not there.
+    weights: Result<Weights, String>,
+}
+
+/// How much of the training data passed where.
+#[derive(Debug)]
+struct Weights {
+    /// One per node.
+    nodes: Vec<f32>,
+    /// What each tree predicts on average.
+    means: Vec<f32>,
 }
 
 impl Forest {
     /// Reads all trees. `levels`: per column of the raw row, `None` where it is numeric.
+    /// `contributions`: whether the algorithm has a use for the weights of nodes.
     pub(crate) fn read(
         reader: &Reader<'_, '_>,
         mojo_version: f64,
         n_classes: usize,
         levels: &[Option<usize>],
+        contributions: bool,
     ) -> Result<Self, LoadError> {
         let ini = reader.ini();
         let classes = match ini.optional_usize("n_trees_per_class")? {
@@ -84,7 +104,8 @@ impl Forest {
                 expected: format!("1 or {n_classes}, the number of classes"),
             });
         }
-        read::forest(reader, mojo_version, classes, ini.usize("n_trees")?, levels)
+        let groups = ini.usize("n_trees")?;
+        read::forest(reader, mojo_version, classes, groups, levels, contributions)
     }
 
     /// Number of iterations.
@@ -106,6 +127,9 @@ impl Forest {
             + size_of_val(self.sets.as_slice())
             + self.bits.len()
             + self.trees() * size_of::<u32>()
+            + self.weights.as_ref().map_or(0, |weights| {
+                size_of_val(weights.nodes.as_slice()) + size_of_val(weights.means.as_slice())
+            })
     }
 
     /// Adds the margins of `rows` to `margins`.

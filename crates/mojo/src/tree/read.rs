@@ -7,7 +7,8 @@
     clippy::expect_used
 )]
 
-use super::{Forest, LEAF, NA_LEFT, NA_VS_REST, Node, Rules, SET, Set};
+use super::statistics::Statistics;
+use super::{Forest, LEAF, NA_LEFT, NA_VS_REST, Node, Rules, SET, Set, Weights, shap};
 use crate::cursor::{Cursor, Damage};
 use crate::error::LoadError;
 use crate::limits::Limits;
@@ -39,6 +40,7 @@ pub(super) fn forest(
     classes: usize,
     groups: usize,
     levels: &[Option<usize>],
+    contributions: bool,
 ) -> Result<Forest, LoadError> {
     let rules = match mojo_version {
         1.0 => Rules::Plain,
@@ -56,7 +58,11 @@ pub(super) fn forest(
             .map(|levels| levels.map_or(i64::MAX, |n| i64::try_from(n).unwrap_or(i64::MAX)))
             .collect(),
         rules,
+        depth: 0,
+        ids: Ok(()),
+        weights: Ok(Weights { nodes: Vec::new(), means: Vec::new() }),
     };
+    refuse_explanations(&mut forest, reader, mojo_version, contributions);
     for class in 0..classes {
         let entry = |group: usize| format!("trees/t{class:02}_{group:03}.bin");
         let mut roots = Vec::new();
@@ -73,6 +79,7 @@ pub(super) fn forest(
                     .read()
                     .map_err(|damage| reader.damaged(&name, &damage))?;
                 roots.push(root);
+                statistics(&mut forest, reader, &name, root)?;
             }
         }
         forest.roots.push(roots);
@@ -83,7 +90,84 @@ pub(super) fn forest(
     }
     forest.nodes.shrink_to_fit();
     forest.bits.shrink_to_fit();
+    if let Ok(weights) = &mut forest.weights {
+        weights.nodes.shrink_to_fit();
+    }
     Ok(forest)
+}
+
+/// Says beforehand what the file, the algorithm or the caller rule out.
+fn refuse_explanations(
+    forest: &mut Forest,
+    reader: &Reader<'_, '_>,
+    mojo_version: f64,
+    contributions: bool,
+) {
+    let too_old = |what: &str, first: &str| {
+        format!("{what} need MOJO version {first} or later, this one is {mojo_version:.2}")
+    };
+    if !reader.explanations() {
+        let reason = "the model was loaded without what it needs (option `explanations`)";
+        forest.ids = Err(reason.to_owned());
+        forest.weights = Err(reason.to_owned());
+    } else if mojo_version < 1.2 {
+        forest.ids = Err(too_old("leaf ids", "1.30"));
+        forest.weights = Err(too_old("contributions", "1.20"));
+    } else {
+        if mojo_version < 1.3 {
+            forest.ids = Err(too_old("leaf ids", "1.30"));
+        }
+        if !contributions {
+            forest.weights = Err("there are no contributions for such models".to_owned());
+        }
+    }
+}
+
+/// Reads what explanations need about the tree that was read last, if they are still wanted.
+///
+/// Damage is no reason to refuse the model: its answers do not depend on it.
+fn statistics(
+    forest: &mut Forest,
+    reader: &Reader<'_, '_>,
+    tree: &str,
+    root: u32,
+) -> Result<(), LoadError> {
+    if forest.ids.is_err() && forest.weights.is_err() {
+        return Ok(());
+    }
+    let base = root as usize;
+    let nodes = forest.nodes.get_mut(base..).unwrap_or_default();
+    let name = tree.replace(".bin", "_aux.bin");
+    let found = if reader.contains(&name) {
+        let bytes = reader.blob(&name)?;
+        Statistics::read(&bytes, nodes, base)
+            .map_err(|damage| format!("`{name}` is damaged at byte {}: {}", damage.at, damage.reason))
+    } else {
+        Err(format!("`{name}` is missing from the MOJO"))
+    };
+    let Statistics { ids, weights } = match found {
+        Ok(found) => found,
+        Err(reason) => {
+            reader.warn("bad_aux", format!("{reason}: there are no leaf ids, no contributions"));
+            forest.ids = Err(reason.clone());
+            forest.weights = Err(reason);
+            return Ok(());
+        }
+    };
+    for (node, id) in nodes.iter_mut().zip(ids) {
+        if node.flags & LEAF != 0 {
+            node.right = id.cast_unsigned();
+        }
+    }
+    if let Ok(all) = &mut forest.weights {
+        let places = nodes.iter().enumerate().map(|(place, node)| match node.flags & LEAF {
+            0 => Err((place.saturating_add(1), (node.right as usize).saturating_sub(base))),
+            _ => Ok(f32::from_bits(node.value)),
+        });
+        all.means.push(shap::mean(places, &weights));
+        all.nodes.extend(weights);
+    }
+    Ok(())
 }
 
 struct TreeReader<'a> {
@@ -171,6 +255,7 @@ impl<'a> TreeReader<'a> {
         let at = right_at.ok_or_else(|| self.cursor.damage("left subtree too large"))?;
         let parent = self.forest.nodes.len();
         self.next_index()?;
+        self.forest.depth = self.forest.depth.max(depth);
         self.forest.nodes.push(Node { value, right: 0, column, flags });
         let right = Place { depth, is_leaf: kind & 0x40 != 0, last_set };
         self.pending.push(Pending { parent, at, place: right });

@@ -5,6 +5,7 @@
 //! Sources: `XGBoostMojoReader`, `XGBoostJavaMojoModel`, `OneHotEncoderFactory`; xgboost-predictor
 //! `Predictor`, `GBTree`, `Dart`, `GBLinear`, `ObjFunction`.
 
+mod explain;
 mod read;
 
 use crate::error::LoadError;
@@ -34,12 +35,27 @@ enum Booster {
     },
 }
 
-/// The trees of each output, in order; dart's weight of each.
+/// The trees of each output, in order; dart's weight of each; what explanations need.
 #[derive(Debug)]
 struct Trees {
     nodes: Vec<Node>,
     roots: Vec<Vec<u32>>,
     weights: Option<Vec<f32>>,
+    /// Root and output of each tree, in the order of the file.
+    order: Vec<(u32, u32)>,
+    /// Edges from a root to the deepest leaf.
+    depth: usize,
+    /// What contributions need, or why it is not there.
+    covers: Result<Covers, String>,
+}
+
+/// How much of the training data passed where.
+#[derive(Debug, Default)]
+struct Covers {
+    /// One per node.
+    nodes: Vec<f32>,
+    /// What each tree predicts on average, in the order of the file.
+    means: Vec<f32>,
 }
 
 const LEAF: u8 = 1;
@@ -57,6 +73,7 @@ const COLD_LEFT: u8 = 16;
 struct Node {
     /// Threshold or leaf as bits of an `f32`, or a one-hot column.
     test: u32,
+    /// The right child; of a leaf its number in the file.
     right: u32,
     /// Column of the raw row.
     column: u32,
@@ -174,7 +191,12 @@ impl XGBoost {
 
     pub(crate) fn memory_bytes(&self) -> usize {
         match &self.booster {
-            Booster::Trees(trees) => size_of_val(trees.nodes.as_slice()) + self.trees() * 4,
+            Booster::Trees(trees) => {
+                let covers = trees.covers.as_ref().map_or(0, |covers| {
+                    size_of_val(covers.nodes.as_slice()) + size_of_val(covers.means.as_slice())
+                });
+                size_of_val(trees.nodes.as_slice()) + self.trees() * 12 + covers
+            }
             Booster::Linear { weights, .. } => size_of_val(weights.as_slice()),
         }
     }
@@ -254,18 +276,22 @@ impl Trees {
             if node.flags & LEAF != 0 {
                 return f32::from_bits(node.test);
             }
-            let left = if node.flags & HOT != 0 {
-                let is_hot = hot[node.column as usize] == i64::from(node.test);
-                node.flags & (if is_hot { HOT_LEFT } else { COLD_LEFT }) != 0
-            } else {
-                let value = nums[node.column as usize - hot.len()];
-                if value.is_nan() {
-                    node.flags & DEFAULT_LEFT != 0
-                } else {
-                    value < f32::from_bits(node.test)
-                }
-            };
-            at = if left { at + 1 } else { node.right as usize };
+            at = if node.goes_left(hot, nums) { at + 1 } else { node.right as usize };
+        }
+    }
+}
+
+impl Node {
+    fn goes_left(&self, hot: &[i64], nums: &[f32]) -> bool {
+        if self.flags & HOT != 0 {
+            let is_hot = hot[self.column as usize] == i64::from(self.test);
+            return self.flags & (if is_hot { HOT_LEFT } else { COLD_LEFT }) != 0;
+        }
+        let value = nums[self.column as usize - hot.len()];
+        if value.is_nan() {
+            self.flags & DEFAULT_LEFT != 0
+        } else {
+            value < f32::from_bits(self.test)
         }
     }
 }

@@ -7,12 +7,13 @@
 )]
 
 use super::{
-    Booster, COLD_LEFT, DEFAULT_LEFT, HOT, HOT_LEFT, LEAF, Node, Objective, OneHot, Trees, XGBoost,
+    Booster, COLD_LEFT, Covers, DEFAULT_LEFT, HOT, HOT_LEFT, LEAF, Node, Objective, OneHot, Trees, XGBoost,
 };
 use crate::cursor::{Cursor, Damage};
 use crate::error::LoadError;
 use crate::limits::Limits;
 use crate::reader::Reader;
+use crate::tree::shap;
 
 const ENTRY: &str = "boosterBytes";
 
@@ -35,7 +36,9 @@ pub(super) fn xgboost(
         return Err(bad(format!("{outputs} outputs for {n_classes} classes")));
     }
     let has_offset = reader.ini().bool_or("has_offset", false)?;
-    let mut source = Source { cursor, one_hot: &one_hot, limits: reader.limits() };
+    let covers = covers(reader, outputs)?;
+    let mut source =
+        Source { cursor, one_hot: &one_hot, limits: reader.limits(), covers: &covers, depth: 0 };
     let booster = match head.booster.as_str() {
         "gbtree" => source.trees(outputs, head.with_buffer, false).map(Booster::Trees),
         "dart" => source.trees(outputs, head.with_buffer, true).map(Booster::Trees),
@@ -114,6 +117,54 @@ fn one_hot(
     })
 }
 
+/// Where the weights of nodes are to come from.
+enum Cover {
+    /// From nowhere, and why.
+    None(String),
+    /// From the booster: the sum of hessians.
+    Booster,
+    /// From `auxNodeWeights`: by tree and node.
+    Own(Vec<Vec<f32>>),
+}
+
+fn covers(reader: &Reader<'_, '_>, outputs: usize) -> Result<Cover, LoadError> {
+    const ENTRY: &str = "auxNodeWeights";
+    if outputs != 1 {
+        return Ok(Cover::None("there are no contributions for several classes".to_owned()));
+    }
+    if !reader.explanations() {
+        let reason = "the model was loaded without what it needs (option `explanations`)";
+        return Ok(Cover::None(reason.to_owned()));
+    }
+    if !reader.contains(ENTRY) {
+        return Ok(Cover::Booster);
+    }
+    let bytes = reader.blob(ENTRY)?;
+    Ok(own_weights(&mut Cursor::new(&bytes)).map_or_else(
+        |damage| {
+            let reason = format!("`{ENTRY}` is damaged at byte {}: {}", damage.at, damage.reason);
+            reader.warn("bad_aux", format!("{reason}: there are no contributions"));
+            Cover::None(reason)
+        },
+        Cover::Own,
+    ))
+}
+
+/// `i32` trees, then for each an `i32` count of nodes and their weights as `f64`. Source:
+/// `AuxNodeWeightsHelper`.
+fn own_weights(cursor: &mut Cursor<'_>) -> Result<Vec<Vec<f32>>, Damage> {
+    let mut trees = Vec::new();
+    for _ in 0..count(cursor, "trees")? {
+        let nodes = count(cursor, "nodes")?;
+        let bytes = nodes.checked_mul(8).ok_or_else(|| cursor.damage("too many nodes"))?;
+        let weights = cursor.take(bytes)?.chunks_exact(8);
+        trees.push(
+            weights.map(|c| f64::from_le_bytes(c.try_into().unwrap_or([0; 8])) as f32).collect(),
+        );
+    }
+    Ok(trees)
+}
+
 struct Head {
     base_score: f32,
     features: usize,
@@ -168,6 +219,8 @@ struct Source<'a> {
     cursor: Cursor<'a>,
     one_hot: &'a OneHot,
     limits: &'a Limits,
+    covers: &'a Cover,
+    depth: usize,
 }
 
 impl Source<'_> {
@@ -178,16 +231,28 @@ impl Source<'_> {
         self.cursor.i32()?; // outputs, no longer in use
         let leaf_vector = count(&mut self.cursor, "values per leaf")?;
         self.cursor.take(32 * 4)?;
-        let mut trees =
-            Trees { nodes: Vec::new(), roots: vec![Vec::new(); outputs], weights: None };
+        let covers = match self.covers {
+            Cover::None(reason) => Err(reason.clone()),
+            Cover::Booster | Cover::Own(_) => Ok(Covers::default()),
+        };
+        let mut trees = Trees {
+            nodes: Vec::new(),
+            roots: vec![Vec::new(); outputs],
+            weights: None,
+            order: Vec::new(),
+            depth: 0,
+            covers,
+        };
         let mut all_roots = Vec::new();
-        for _ in 0..n_trees {
-            all_roots.push(self.tree(&mut trees.nodes)?);
+        for number in 0..n_trees {
+            all_roots.push(self.tree(&mut trees, number)?);
         }
-        for root in &all_roots {
+        trees.depth = self.depth;
+        for &root in &all_roots {
             let output = count(&mut self.cursor, "as number of an output")?;
+            trees.order.push((root, u32::try_from(output).unwrap_or(u32::MAX)));
             match trees.roots.get_mut(output) {
-                Some(roots) => roots.push(*root),
+                Some(roots) => roots.push(root),
                 None => return Err(self.cursor.damage(format!("a tree of output {output}"))),
             }
         }
@@ -240,7 +305,8 @@ impl Source<'_> {
     }
 
     /// Reads one tree and moves it into the arena, left children first.
-    fn tree(&mut self, nodes: &mut Vec<Node>) -> Result<u32, Damage> {
+    fn tree(&mut self, trees: &mut Trees, number: usize) -> Result<u32, Damage> {
+        let nodes = &mut trees.nodes;
         self.cursor.i32()?; // roots
         let n = count(&mut self.cursor, "nodes")?;
         self.cursor.take(35 * 4)?; // deleted nodes, depth, features, leaf vector, reserved
@@ -252,9 +318,11 @@ impl Source<'_> {
             file_nodes.push(FileNode { left, right, column, value });
         }
         let statistics = n.checked_mul(16).ok_or_else(|| self.cursor.damage("too many nodes"))?;
-        self.cursor.take(statistics)?;
+        let statistics = self.cursor.take(statistics)?;
         let root = self.index(nodes)?;
         let mut seen = vec![false; n];
+        // Number in the file of each node of the arena.
+        let mut numbers = Vec::new();
         // Parent that waits for its right child, the child, its depth.
         let mut pending: Vec<(Option<u32>, i32, usize)> = vec![(None, 0, 0)];
         while let Some((parent, id, depth)) = pending.pop() {
@@ -270,7 +338,8 @@ impl Source<'_> {
             if let Some(parent) = parent.and_then(|parent| nodes.get_mut(parent as usize)) {
                 parent.right = index;
             }
-            nodes.push(self.node(node)?);
+            nodes.push(self.node(node, id)?);
+            numbers.push(place.unwrap_or_default());
             if node.left != -1 {
                 if depth >= self.limits.tree_depth_max {
                     let limit = self.limits.tree_depth_max;
@@ -279,11 +348,49 @@ impl Source<'_> {
                         .damage(format!("deeper than {limit} (`tree_depth_max`)")));
                 }
                 let below = depth.saturating_add(1);
+                self.depth = self.depth.max(below);
                 pending.push((Some(index), node.right, below));
                 pending.push((None, node.left, below));
             }
         }
+        if let Ok(covers) = &mut trees.covers {
+            match self.weights(statistics, number, &numbers, n) {
+                Ok(weights) => {
+                    let base = root as usize;
+                    let own = trees.nodes.get(base..).unwrap_or_default().iter().enumerate();
+                    let mean = shap::mean(own.map(|(at, node)| node.or_children(at, base)), &weights);
+                    covers.means.push(mean);
+                    covers.nodes.extend(weights);
+                }
+                Err(reason) => trees.covers = Err(reason),
+            }
+        }
         Ok(root)
+    }
+
+    /// Weights of the nodes with these numbers, of `n` in the file.
+    fn weights(
+        &self,
+        statistics: &[u8],
+        tree: usize,
+        numbers: &[usize],
+        n: usize,
+    ) -> Result<Vec<f32>, String> {
+        // Gain, hessian, base weight, leaves.
+        let hessians = statistics.chunks_exact(16).map(|record| match record {
+            [_, _, _, _, a, b, c, d, ..] => f32::from_le_bytes([*a, *b, *c, *d]),
+            _ => f32::NAN,
+        });
+        let mut all: Vec<f32> = hessians.collect();
+        if let Cover::Own(trees) = self.covers {
+            let own = trees.get(tree).map(Vec::as_slice).unwrap_or_default();
+            if own.len() > n {
+                return Err(format!("`auxNodeWeights` has {} nodes for {n}", own.len()));
+            }
+            // Where there are fewer, the booster's stay.
+            all.iter_mut().zip(own).for_each(|(weight, own)| *weight = *own);
+        }
+        Ok(numbers.iter().map(|&number| all.get(number).copied().unwrap_or(f32::NAN)).collect())
     }
 
     fn index(&self, nodes: &[Node]) -> Result<u32, Damage> {
@@ -296,9 +403,10 @@ impl Source<'_> {
     }
 
     /// Decides what can be decided before a row is there.
-    fn node(&self, node: &FileNode) -> Result<Node, Damage> {
+    fn node(&self, node: &FileNode, number: i32) -> Result<Node, Damage> {
         if node.left == -1 {
-            return Ok(Node { test: node.value.to_bits(), right: 0, column: 0, flags: LEAF });
+            let right = number.cast_unsigned();
+            return Ok(Node { test: node.value.to_bits(), right, column: 0, flags: LEAF });
         }
         let feature = (node.column & 0x7fff_ffff) as usize;
         let default_left = node.column >> 31 != 0;
