@@ -1,4 +1,6 @@
 //! The crate through its public face.
 
+mod asked;
 mod corpus;
+mod hostile;
 mod load;

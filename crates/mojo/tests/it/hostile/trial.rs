@@ -1,0 +1,160 @@
+//! One hostile input: loaded, and scored if it loads.
+
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Once};
+
+use stemson_mojo::{Batch, Cell, Column, Kind, LoadOptions, Model, Options, Output};
+
+use super::memory::{self, Usage};
+
+/// How it ended, in a word or two.
+pub(super) struct Trial {
+    /// `answered`, or the kind of the refusal.
+    pub(super) outcome: String,
+    pub(super) panicked: bool,
+    pub(super) usage: Usage,
+}
+
+/// Never panics itself. `case`: for the last words of a process that runs out of memory.
+pub(super) fn run(case: u64, bytes: &[u8], quirks: bool) -> Trial {
+    listen_for_panics();
+    PANIC.set(Some(String::new()));
+    let load = LoadOptions { genmodel_quirks: quirks, ..LoadOptions::default() };
+    let (result, usage) =
+        memory::measure(case, || catch_unwind(AssertUnwindSafe(|| score(bytes, &load))));
+    let message = PANIC.take().unwrap_or_default();
+    match result {
+        Ok(outcome) => Trial { outcome: outcome.to_owned(), panicked: false, usage },
+        Err(_) => Trial { outcome: message, panicked: true, usage },
+    }
+}
+
+thread_local! {
+    /// What the panic said, on threads that wait for one.
+    static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Panics on other threads are printed as always.
+fn listen_for_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let print = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            let heard = PANIC.with_borrow_mut(|panic| {
+                let Some(text) = panic else { return false };
+                *text = info.to_string().replace('\n', " ");
+                true
+            });
+            if !heard {
+                print(info);
+            }
+        }));
+    });
+}
+
+fn score(bytes: &[u8], load: &LoadOptions) -> &'static str {
+    let model = match Model::load(bytes, load) {
+        Ok(model) => Arc::new(model),
+        Err(refused) => {
+            assert!(!refused.to_string().is_empty());
+            return refused.kind();
+        }
+    };
+    // What a caller reads of a model must be there.
+    assert!(model.schema().offset().is_none_or(|at| at < model.schema().columns().len()));
+    for strict in [false, true] {
+        let mut batch = Batch::new(Arc::clone(&model), everything(strict));
+        for row in 0..3 {
+            batch.push(&cells(&model, row));
+        }
+        batch.score();
+        for row in 0..3 {
+            read(&model, &batch, row);
+        }
+        assert_eq!(batch.converted().len(), model.schema().columns().len());
+    }
+    "answered"
+}
+
+/// Every explanation that can be asked for.
+fn everything(strict: bool) -> Options {
+    Options { strict, distances: true, reconstruct: true, ..Options::default() }
+}
+
+/// Row 0 has nothing, row 1 what a decent caller sends, row 2 the extremes.
+fn cells(model: &Model, row: usize) -> Vec<Cell<'_>> {
+    let columns = model.schema().columns();
+    if model.schema().is_open() {
+        return match row {
+            0 => Vec::new(),
+            1 => vec![Cell::Text("a"), Cell::Absent, Cell::Text("the")],
+            _ => vec![Cell::Number(f64::NAN), Cell::Level(u32::MAX), Cell::Foreign("Integer")],
+        };
+    }
+    let each = columns.iter().enumerate();
+    each.map(|(i, column)| match row {
+        0 => Cell::Absent,
+        1 => decent(i, column),
+        _ => extreme(i, column),
+    })
+    .collect()
+}
+
+fn decent(i: usize, column: &Column) -> Cell<'_> {
+    match (column.kind, i % 2) {
+        (Kind::Numeric, 0) => Cell::Number(1.5),
+        (Kind::Numeric, _) => Cell::Text("-0.25"),
+        (Kind::Categorical, 0) => Cell::Level(i as u32 % column.levels.len().max(1) as u32),
+        (Kind::Categorical, _) => column.levels.last().map_or(Cell::Absent, |it| Cell::Text(it)),
+    }
+}
+
+fn extreme(i: usize, column: &Column) -> Cell<'_> {
+    const NUMBERS: [Cell<'_>; 11] = [
+        Cell::Number(f64::NAN),
+        Cell::Number(f64::INFINITY),
+        Cell::Number(1e300),
+        Cell::Text("-1e400"),
+        Cell::Double(f64::NEG_INFINITY),
+        Cell::Level(u32::MAX),
+        Cell::Number(-1e300),
+        Cell::Number(5e-324),
+        Cell::Number(-0.0),
+        Cell::Text("x"),
+        Cell::Bool(true),
+    ];
+    const LEVELS: [Cell<'_>; 7] = [
+        Cell::Level(u32::MAX),
+        Cell::Number(1e300),
+        Cell::Text("\0no such level"),
+        Cell::Number(f64::NAN),
+        Cell::Double(f64::NAN),
+        Cell::Number(-1.0),
+        Cell::Bool(false),
+    ];
+    match column.kind {
+        Kind::Numeric => NUMBERS[i % NUMBERS.len()],
+        Kind::Categorical => LEVELS[i % LEVELS.len()],
+    }
+}
+
+/// Reads whatever the batch offers, and holds it to what the documentation promises.
+fn read(model: &Model, batch: &Batch, row: usize) {
+    let (raw, preds) = (batch.raw(row), batch.preds(row));
+    assert!(raw.len().checked_add(preds.len()).is_some());
+    let _ = batch.distances(row);
+    match batch.output(row) {
+        Err(refused) => assert!(!refused.to_string().is_empty()),
+        Ok(Output::Classes { index, p, calibrated }) => {
+            let n = model.labels().len();
+            assert!(index < n, "label {index} of {n}");
+            assert_eq!(p.len(), n, "probabilities");
+            assert!(calibrated.is_none_or(|p| p.len() == n), "calibrated probabilities");
+        }
+        Ok(Output::Transformations(values)) => {
+            assert_eq!(values.len(), model.output_columns().len(), "transformations");
+        }
+        Ok(_) => {}
+    }
+}
