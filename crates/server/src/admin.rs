@@ -35,6 +35,18 @@ pub(crate) struct SwapQuery {
     allow_schema_change: Option<String>,
 }
 
+impl SwapQuery {
+    fn allow_schema_change(&self) -> Result<bool, Refusal> {
+        match self.allow_schema_change.as_deref() {
+            None | Some("false" | "0") => Ok(false),
+            Some("" | "true" | "1") => Ok(true),
+            Some(other) => Err(Refusal::BadField(format!(
+                "allow_schema_change is `{other}`, expected true or false"
+            ))),
+        }
+    }
+}
+
 /// A swap's body, if it is no artifact.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -75,15 +87,7 @@ pub(crate) async fn swap(
 ) -> Result<Response, Refusal> {
     refuse_other_sites(&request)?;
     let name = parse_name(&name)?;
-    let allow_schema_change = match query.allow_schema_change.as_deref() {
-        None | Some("false" | "0") => false,
-        Some("" | "true" | "1") => true,
-        Some(other) => {
-            return Err(Refusal::BadField(format!(
-                "allow_schema_change is `{other}`, expected true or false"
-            )));
-        }
-    };
+    let allow_schema_change = query.allow_schema_change()?;
     let by = by(&request);
     let is_json = media_type(&request).as_deref() == Some("application/json");
     let is_artifact = matches!(

@@ -45,18 +45,19 @@ fn locate(path: &Path, roots: &[PathBuf]) -> Result<PathBuf, DeployError> {
         candidates.extend(roots.iter().map(|root| root.join(path)));
     }
     let is_below = |path: &Path| roots.iter().any(|root| path.starts_with(root));
-    let mut would_be_below = false;
+    let (mut leads_out, mut would_be_below) = (false, false);
     for candidate in candidates {
         match candidate.canonicalize() {
             Ok(found) if is_below(&found) => return Ok(found),
-            Ok(_) => {}
+            // A link may lead out.
+            Ok(_) => leads_out = true,
             Err(_) => {
                 let folder = candidate.parent().and_then(|folder| folder.canonicalize().ok());
                 would_be_below |= path.is_relative() || folder.is_some_and(|f| is_below(&f));
             }
         }
     }
-    if would_be_below && !roots.is_empty() {
+    if would_be_below && !leads_out && !roots.is_empty() {
         Err(DeployError::NotFound { path: path.to_owned() })
     } else {
         Err(not_allowed())
@@ -91,7 +92,7 @@ mod tests {
         let (folder, root) = folder();
         let secret = folder.path().join("secret.zip");
         let (root_text, secret) = (root.display().to_string(), secret.display().to_string());
-        let roots = [root.clone()];
+        let roots = [root];
         for (path, expected) in [
             ("a.zip", "1 bytes"),
             ("sub/b.zip", "2 bytes"),

@@ -104,6 +104,12 @@ impl SharedGate {
         }
     }
 
+    /// Requests that are admitted and not over.
+    #[cfg(test)]
+    pub(crate) fn requests(&self) -> usize {
+        self.with(|gate| gate.requests())
+    }
+
     fn with<T>(&self, f: impl FnOnce(&mut Gate) -> T) -> T {
         f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -20,6 +20,8 @@ pub(crate) enum Refusal {
     UnknownRoute { path: String },
     /// Something stands at this path, for another method.
     WrongMethod { method: String, path: String },
+    /// The path or the query cannot be read.
+    BadUrl,
     /// A page of another site asks, in somebody's browser.
     CrossOrigin { origin: String },
     /// The name cannot be one.
@@ -64,6 +66,7 @@ impl Refusal {
         match self {
             Self::UnknownRoute { .. } => (StatusCode::NOT_FOUND, "unknown_route"),
             Self::WrongMethod { .. } => (StatusCode::METHOD_NOT_ALLOWED, "wrong_method"),
+            Self::BadUrl => (StatusCode::BAD_REQUEST, "bad_url"),
             Self::CrossOrigin { .. } => (StatusCode::FORBIDDEN, "cross_origin"),
             Self::BadName(_) => (StatusCode::BAD_REQUEST, "bad_name"),
             Self::UnknownModel(_) => (StatusCode::NOT_FOUND, "unknown_model"),
@@ -90,6 +93,7 @@ impl Refusal {
                 | DeployError::Read { .. }
                 | DeployError::Digest { .. }
                 | DeployError::Load(_)
+                | DeployError::Category { .. }
                 | DeployError::Swap(SwapRefusal::Schema(_)) => (StatusCode::CONFLICT, cause.kind()),
             },
             Self::Rollback(cause) => match cause {
@@ -115,6 +119,7 @@ impl Refusal {
             Self::WrongMethod { method, path } => {
                 format!("{path} does not take {method}: see the header `allow`")
             }
+            Self::BadUrl => "the path or the query cannot be read: UTF-8 expected".to_owned(),
             Self::CrossOrigin { origin } => {
                 format!("a page of {origin} may not drive this server")
             }

@@ -6,15 +6,17 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
-use std::sync::Arc;
-use std::task::Poll;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{self, Poll};
 use std::time::Instant;
 
-use axum::Router;
+use axum::body::{Bytes, HttpBody as Body};
 use axum::http::{HeaderValue, Request, Version, header};
 use axum::response::{IntoResponse as _, Response};
-use hyper::body::Incoming;
+use axum::{BoxError, Router};
+use http_body_util::BodyExt as _;
+use hyper::body::{Frame, SizeHint};
 use tower::Service as _;
 
 use crate::admin::Peer;
@@ -24,19 +26,30 @@ use crate::request_id;
 use crate::routes::Arrival;
 
 /// Answers one request.
-pub(crate) async fn answer(
+pub(crate) async fn answer<B>(
     context: Arc<Context>,
     mut router: Router,
     peer: SocketAddr,
-    mut request: Request<Incoming>,
-) -> Result<Response, Infallible> {
+    mut request: Request<B>,
+) -> Result<Response, Infallible>
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
+{
     let id = context.ids.of(request.headers());
     let version = request.version();
     request.extensions_mut().insert(Arrival(Instant::now()));
     request.extensions_mut().insert(Peer(peer));
+    let is_expecting = request.headers().contains_key(header::EXPECT);
+    let (head, body) = request.into_parts();
+    let (lent, kept) = lend(body);
+    let request = Request::from_parts(head, lent);
     let routed = catch(async { router.call(request).await.into_response() }).await;
     let mut response = routed.unwrap_or_else(|| Refusal::Panicked.into_response());
-    if let Some(refusal) = response.extensions_mut().remove::<Refusal>() {
+    if let Some(refusal) = refusal(&mut response) {
+        // Who waits to be asked for a body need not send it.
+        if !is_expecting {
+            kept.read_over().await;
+        }
         let allow = response.headers_mut().remove(header::ALLOW);
         response = refusal.render(id.to_str().unwrap_or("-"));
         if let Some(allow) = allow {
@@ -48,6 +61,65 @@ pub(crate) async fn answer(
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response)
+}
+
+/// Why the request is refused, if it is.
+fn refusal(response: &mut Response) -> Option<Refusal> {
+    let refusal = response.extensions_mut().remove::<Refusal>();
+    // Our own answers are JSON; text is the router's, about a path or a query that is no UTF-8.
+    let is_routers = response.status().is_client_error()
+        && response.headers().get(header::CONTENT_TYPE).is_none_or(|t| t != "application/json");
+    refusal.or_else(|| is_routers.then_some(Refusal::BadUrl))
+}
+
+/// A body that its reader may leave unread, and somebody else then reads over.
+struct Lent<B>(Arc<Mutex<B>>);
+
+fn lend<B>(body: B) -> (Lent<B>, Lent<B>) {
+    let body = Arc::new(Mutex::new(body));
+    (Lent(Arc::clone(&body)), Lent(body))
+}
+
+impl<B> Lent<B> {
+    fn body(&self) -> MutexGuard<'_, B> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Lent<B> {
+    /// Reads over what is left. A caller who still sends when the connection closes may never see
+    /// why he was refused.
+    async fn read_over(self) {
+        const BYTES_MAX: usize = 64 << 20;
+        let mut bytes = 0;
+        let mut body = self;
+        while let Some(Ok(frame)) = body.frame().await {
+            bytes += frame.data_ref().map_or(0, Bytes::len);
+            if bytes > BYTES_MAX {
+                return;
+            }
+        }
+    }
+}
+
+impl<B: Body + Unpin> Body for Lent<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut task::Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        Pin::new(&mut *self.body()).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body().is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body().size_hint()
+    }
 }
 
 /// The future's value; none if it panics.

@@ -157,7 +157,7 @@ impl Visitor<'_> for Flag {
 /// Text in quotes.
 pub(crate) fn write_str(out: &mut Vec<u8>, text: &str) {
     // Writing text to memory cannot fail.
-    let _ = serde_json::to_writer(out, text);
+    drop(serde_json::to_writer(out, text));
 }
 
 /// The shortest number that parses back to the same bits; what JSON cannot say as text.
@@ -212,7 +212,7 @@ mod tests {
         for bad in [&b""[..], b"{", b"[1,]", b"nope", b"\xff", b"{} {}", b"[1e400]", b"[NaN]"] {
             assert_eq!(code(bad, 8), "malformed_json", "{bad:?}");
         }
-        let deep = [&[b'['; 100_000][..], &[b']'; 100_000]].concat();
+        let deep = [vec![b'['; 100_000], vec![b']'; 100_000]].concat();
         assert_eq!(code(&deep, 32), "bad_field");
     }
 

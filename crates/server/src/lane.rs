@@ -100,7 +100,7 @@ impl Drop for LaneThreads {
         asleep.iter().for_each(Thread::unpark);
         for thread in self.threads.drain(..) {
             // It catches panics of its tasks and has none of its own.
-            let _ = thread.join();
+            drop(thread.join());
         }
     }
 }
@@ -114,7 +114,7 @@ impl Shared {
         while let Some(task) = self.next() {
             // A panic is a mistake of ours. Whoever waits for the task sees it vanish; the thread
             // lives on. The hook has printed it.
-            let _ = catch_unwind(AssertUnwindSafe(task));
+            drop(catch_unwind(AssertUnwindSafe(task)));
         }
     }
 

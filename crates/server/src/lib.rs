@@ -30,6 +30,8 @@ mod listen;
 mod loader;
 pub mod metrics;
 mod oip;
+#[cfg(test)]
+mod overload;
 mod predict;
 mod request_id;
 mod routes;

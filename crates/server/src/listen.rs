@@ -103,7 +103,7 @@ async fn pending(listener: &TcpListener) -> Option<std::io::Result<(TcpStream, S
 
 async fn closing(phase: &mut watch::Receiver<Phase>) {
     // The sender outlives the doors; were it gone, the end would have come too.
-    let _ = phase.wait_for(|phase| *phase == Phase::Closing).await;
+    drop(phase.wait_for(|phase| *phase == Phase::Closing).await);
 }
 
 fn builder(header_bytes_max: usize) -> auto::Builder<TokioExecutor> {
@@ -131,7 +131,7 @@ impl Connection {
     async fn serve(self, builder: auto::Builder<TokioExecutor>, mut phase: watch::Receiver<Phase>) {
         let Self { stream, peer, router, context } = self;
         // Small answers shall not wait for more to send.
-        let _ = stream.set_nodelay(true);
+        drop(stream.set_nodelay(true));
         let service = service_fn(move |request| {
             front::answer(Arc::clone(&context), router.clone(), peer, request)
         });
@@ -143,6 +143,6 @@ impl Connection {
             () = closing(&mut phase) => {}
         }
         connection.as_mut().graceful_shutdown();
-        let _ = connection.await;
+        drop(connection.await);
     }
 }

@@ -70,7 +70,7 @@ impl Clock {
 
     fn deadline(&self, allowed: Duration) -> Instant {
         // A deadline that the clock cannot hold is one that nobody lives to see.
-        const FAR: Duration = Duration::from_secs(86_400 * 365);
+        const FAR: Duration = Duration::from_hours(24 * 365);
         self.arrival.checked_add(allowed.min(FAR)).unwrap_or(self.arrival)
     }
 }
@@ -167,7 +167,6 @@ struct State<C> {
 }
 
 impl<C: Call> Job<C> {
-    #[expect(clippy::type_complexity, reason = "a job and where its answer comes out")]
     fn new(
         context: &Context,
         revision: &Arc<Revision>,
@@ -309,7 +308,7 @@ impl<C: Call> Job<C> {
         let sender = self.state().answer.take();
         if let Some(sender) = sender {
             // Nobody may be left to hear it.
-            let _ = sender.send(answer);
+            drop(sender.send(answer));
         }
     }
 

@@ -27,8 +27,8 @@ pub(crate) struct Rows {
     /// All full but the last.
     pieces: Vec<Batch>,
     piece_rows_max: usize,
-    rows_max: usize,
-    rows: usize,
+    limit: usize,
+    len: usize,
     /// Why decoding was broken off: decoders can only say that it was.
     refusal: Option<Refusal>,
 }
@@ -40,8 +40,8 @@ impl Rows {
             revision,
             options: Options::default(),
             pieces: Vec::new(),
-            rows_max: limits.rows_max,
-            rows: 0,
+            limit: limits.rows_max,
+            len: 0,
             refusal: None,
             limits,
         }
@@ -51,7 +51,7 @@ impl Rows {
     pub(crate) fn restart(&mut self, options: Options) {
         self.give_back();
         self.options = options;
-        self.rows = 0;
+        self.len = 0;
     }
 
     pub(crate) fn options(&self) -> Options {
@@ -71,14 +71,14 @@ impl Rows {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.rows
+        self.len
     }
 
     /// Adds a row: one cell per column of the schema. False when a limit is passed: see
     /// [`Rows::take_refusal`].
     #[must_use]
     pub(crate) fn push(&mut self, cells: &[Cell<'_>]) -> bool {
-        if self.rows >= self.rows_max {
+        if self.len >= self.limit {
             self.refusal = Some(self.too_many());
             return false;
         }
@@ -86,23 +86,23 @@ impl Rows {
         if !has_room {
             self.pieces.push(self.revision.batch(self.options));
         }
-        let is_first = self.rows == 0;
+        let is_first = self.len == 0;
         if let Some(piece) = self.pieces.last_mut() {
             piece.push(cells);
             if is_first {
                 // Only now is it known how wide a row becomes.
                 let width = piece.raw(0).len().max(1);
                 self.piece_rows_max = self.piece_rows_max.min(PIECE_CELLS_MAX / width).max(1);
-                self.rows_max = self.rows_max.min(self.limits.cells_max / width).max(1);
+                self.limit = self.limit.min(self.limits.cells_max / width).max(1);
             }
         }
-        self.rows += 1;
+        self.len += 1;
         true
     }
 
     fn too_many(&self) -> Refusal {
-        let limit = if self.rows_max < self.limits.rows_max { "cells" } else { "rows" };
-        Refusal::TooManyRows { rows_max: self.rows_max, limit }
+        let limit = if self.limit < self.limits.rows_max { "cells" } else { "rows" };
+        Refusal::TooManyRows { rows_max: self.limit, limit }
     }
 
     /// Why the last [`Rows::push`] said false.

@@ -99,6 +99,11 @@ impl Server {
         self.addresses
     }
 
+    #[cfg(test)]
+    pub(crate) fn context(&self) -> &Arc<Context> {
+        &self.context
+    }
+
     /// The models that answer.
     pub fn deployments(&self) -> &Arc<Deployments> {
         &self.context.deployments
@@ -157,8 +162,8 @@ impl Server {
         phase.send_replace(Phase::Closing);
         let both = async {
             // A door that panicked has closed too.
-            let _ = (&mut http).await;
-            let _ = (&mut admin).await;
+            drop((&mut http).await);
+            drop((&mut admin).await);
         };
         tokio::select! {
             () = both => return Ok(()),
@@ -225,7 +230,7 @@ impl Signals {
     #[cfg(not(unix))]
     async fn next(&mut self) {
         if self.is_on {
-            let _ = tokio::signal::ctrl_c().await;
+            drop(tokio::signal::ctrl_c().await);
         } else {
             std::future::pending().await
         }

@@ -35,7 +35,7 @@ impl ShutdownHandle {
     /// Waits until somebody has begun the end.
     pub(crate) async fn begun(&self) {
         // The sender lives in `self`, so this cannot fail.
-        let _ = self.begun.subscribe().wait_for(|begun| *begun).await;
+        drop(self.begun.subscribe().wait_for(|begun| *begun).await);
     }
 }
 

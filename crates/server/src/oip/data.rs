@@ -122,7 +122,10 @@ impl<'de> Data<'de> {
 
     fn push_number(&mut self, number: f64) -> Result<(), &'static str> {
         let numbers = match &mut self.elements {
-            Elements::Numbers(numbers) => return Ok(numbers.push(number)),
+            Elements::Numbers(numbers) => {
+                numbers.push(number);
+                return Ok(());
+            }
             Elements::Empty => Vec::new(),
             Elements::Nulls(n) => vec![f64::NAN; *n],
             Elements::Texts(texts) => special_numbers(texts).ok_or("text")?,
@@ -134,11 +137,15 @@ impl<'de> Data<'de> {
 
     fn push_text(&mut self, text: Cow<'de, str>) -> Result<(), &'static str> {
         let texts = match &mut self.elements {
-            Elements::Texts(texts) => return Ok(texts.push(text)),
+            Elements::Texts(texts) => {
+                texts.push(text);
+                return Ok(());
+            }
             Elements::Empty => Vec::new(),
             Elements::Nulls(n) => vec![Cow::Borrowed(""); *n],
             Elements::Numbers(numbers) => {
-                return Ok(numbers.push(special_number(&text).ok_or("numbers")?));
+                numbers.push(special_number(&text).ok_or("numbers")?);
+                return Ok(());
             }
             Elements::Flags(_) => return Err("booleans"),
         };
@@ -148,7 +155,10 @@ impl<'de> Data<'de> {
 
     fn push_flag(&mut self, flag: bool) -> Result<(), &'static str> {
         let flags = match &mut self.elements {
-            Elements::Flags(flags) => return Ok(flags.push(Some(flag))),
+            Elements::Flags(flags) => {
+                flags.push(Some(flag));
+                return Ok(());
+            }
             Elements::Empty => Vec::new(),
             Elements::Nulls(n) => vec![None; *n],
             Elements::Numbers(_) => return Err("numbers"),

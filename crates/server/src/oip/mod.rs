@@ -14,7 +14,6 @@ use axum::body::Bytes;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use stemson_mojo::Options;
 
 use crate::context::{self, Context};
 use crate::error::Refusal;
@@ -126,7 +125,9 @@ impl Call for Infer {
         let elements_max = elements_max.min(limits.cells_max);
         let request = InferRequest::read(body, limits.depth_max, elements_max)?;
         self.outputs = OutputTensor::choose(rows.model(), request.outputs.as_deref())?;
-        rows.restart(Options { strict: request.strict, ..Options::default() });
+        let mut options = rows.options();
+        options.strict = request.strict;
+        rows.restart(options);
         layout::push(&request, rows)?;
         self.timeout = request.timeout;
         self.id = request.id;

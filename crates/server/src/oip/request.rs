@@ -266,6 +266,7 @@ fn check<'de>(
 }
 
 impl Shape {
+    #[expect(clippy::unused_self, reason = "all seeds are called alike")]
     fn read<'de, A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<usize>, A::Error> {
         /// No tensor here has more dimensions than a matrix, but callers may pad with ones.
         const DIMS_MAX: usize = 8;

@@ -260,7 +260,11 @@ impl<'de> Visitor<'de> for CellValue<'_> {
     type Value = Value<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "text, a number, a boolean or null for column `{}` of {}", self.name, self.position)
+        write!(
+            f,
+            "text, a number, a boolean or null for column `{}` of {}",
+            self.name, self.position
+        )
     }
 
     fn visit_unit<E>(self) -> Result<Value<'de>, E> {

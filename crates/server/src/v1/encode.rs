@@ -59,7 +59,7 @@ fn write_prediction(out: &mut Vec<u8>, model: &Model, keys: &[Vec<u8>], output: 
             json::write_f64(out, *value);
             out.push(b'}');
         }
-        // A category that the runtime knows and this protocol does not yet.
+        // Models of other categories are not deployed.
         _ => out.extend_from_slice(b"{}"),
     }
 }

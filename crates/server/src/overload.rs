@@ -1,0 +1,228 @@
+//! What happens when there is more to do than can be done: by cause, with the lane held shut.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Sender};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use axum::response::Response;
+use http_body_util::BodyExt as _;
+use serde_json::Value;
+use stemson_serving::Work;
+
+use crate::context::{Admitted, Context};
+use crate::{Config, Limits, Server, front, routes};
+
+const MODEL: &[u8] = include_bytes!(concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../../tests/corpora/mojo/gbm_bernoulli/model.zip"
+));
+
+/// A server with one compute thread, which is busy until it is let go.
+struct Held {
+    context: Arc<Context>,
+    router: Router,
+    let_go: Option<Sender<()>>,
+    _server: Server,
+}
+
+impl Held {
+    fn new(limits: Limits) -> Self {
+        let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+        let config = Config {
+            http: any_port,
+            admin: any_port,
+            compute_threads: 1,
+            limits,
+            ..Config::default()
+        };
+        let server = Server::bind(config).expect("free ports");
+        drop(server.deploy("churn", MODEL, "test").expect("a model"));
+        let context = Arc::clone(server.context());
+        let (let_go, wait) = mpsc::channel();
+        let (begun, has_begun) = mpsc::channel();
+        context.lane.push(Box::new(move || {
+            begun.send(()).expect("the test waits");
+            // Ends when the sender is dropped too.
+            let _ = wait.recv();
+        }));
+        has_begun.recv().expect("the thread begins");
+        let router = routes::inference(Arc::clone(&context));
+        Self { context, router, let_go: Some(let_go), _server: server }
+    }
+
+    fn let_go(&mut self) {
+        self.let_go = None;
+    }
+
+    /// Somebody else's work that is admitted and not done.
+    fn occupy(&self, cost: Duration) -> Admitted {
+        let now = Instant::now();
+        let deadline = now + Duration::from_hours(1);
+        self.context.gate.offer(now, Work::whole(cost), deadline).expect("admitted")
+    }
+
+    /// Asks for `rows` predictions.
+    async fn ask(&self, rows: usize, timeout_ms: &str) -> Reply {
+        let instances = vec!["{\"x1\":1.5,\"c3\":\"red\"}"; rows].join(",");
+        let request = Request::post("/v1/models/churn:predict")
+            .header("x-request-timeout", timeout_ms)
+            .body(Body::from(format!("{{\"instances\":[{instances}]}}")))
+            .expect("a request");
+        let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+        let (context, router) = (Arc::clone(&self.context), self.router.clone());
+        let response = front::answer(context, router, peer, request).await;
+        Reply::read(response.expect("it cannot fail")).await
+    }
+
+    fn metric(&self, line: &str) -> bool {
+        let (text, _) = self.context.metrics.render(&self.context.deployments, false);
+        text.lines().any(|shown| shown == line)
+    }
+}
+
+struct Reply {
+    status: u16,
+    headers: String,
+    body: Value,
+}
+
+impl Reply {
+    async fn read(response: Response) -> Self {
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.expect("a body").to_bytes();
+        let mut headers = String::new();
+        for (name, value) in &parts.headers {
+            writeln!(headers, "{name}: {}", value.to_str().expect("text")).expect("memory");
+        }
+        let body = serde_json::from_slice(&body).expect("JSON");
+        Self { status: parts.status.as_u16(), headers, body }
+    }
+}
+
+/// More rows than the reactor scores itself, in a body that it decodes itself.
+const MANY: usize = 1_000;
+/// A body that goes to the lane undecoded.
+const HUGE: usize = 5_000;
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
+/// Rows cost what they cost on this machine: make them cost more than the reactor takes on.
+fn make_dear(held: &Held) {
+    for revision in held.context.deployments.all().iter().map(|deployment| deployment.current()) {
+        for _ in 0..20 {
+            revision.row_cost().observe(1, Duration::from_millis(1));
+        }
+        assert!(revision.row_cost().predict(MANY) > Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn what_cannot_be_done_in_time_is_shed_at_once() {
+    let held = Held::new(Limits::default());
+    make_dear(&held);
+    let occupied = held.occupy(Duration::from_millis(2_500));
+    for rows in [MANY, HUGE] {
+        let reply = runtime().block_on(held.ask(rows, "100"));
+        assert_eq!((reply.status, &reply.body["code"]), (503, &"no_capacity".into()), "{rows}");
+        assert!(reply.headers.contains("retry-after: 3\n"), "{}", reply.headers);
+        assert!(reply.headers.contains("retry-after-ms: 2500\n"), "{}", reply.headers);
+    }
+    assert!(held.metric("stemson_shed_total{reason=\"deadline\"} 2"));
+    drop(occupied);
+    assert_eq!(held.context.gate.requests(), 0);
+}
+
+#[test]
+fn cheap_rows_and_health_do_not_wait_for_the_lane() {
+    let held = Held::new(Limits::default());
+    let _occupied = held.occupy(Duration::from_mins(1));
+    let revision = held.context.deployments.all()[0].current();
+    while revision.row_cost().predict(1) > Duration::from_micros(10) {
+        revision.row_cost().observe(1, Duration::ZERO);
+    }
+    let reply = runtime().block_on(held.ask(1, "1000"));
+    assert_eq!(reply.status, 200, "{}", reply.body);
+}
+
+#[test]
+fn the_queue_has_an_end() {
+    let held = Held::new(Limits { queued_requests_max: 1, ..Limits::default() });
+    make_dear(&held);
+    let _occupied = held.occupy(Duration::from_millis(1));
+    let reply = runtime().block_on(held.ask(MANY, "60000"));
+    assert_eq!((reply.status, &reply.body["code"]), (503, &"no_capacity".into()));
+    assert!(reply.headers.contains("retry-after: 1\n"), "{}", reply.headers);
+    assert!(held.metric("stemson_shed_total{reason=\"queue_full\"} 1"));
+}
+
+#[test]
+fn what_was_admitted_and_is_late_is_told_so() {
+    let held = Held::new(Limits::default());
+    make_dear(&held);
+    let reply = runtime().block_on(held.ask(MANY, "5"));
+    assert_eq!((reply.status, &reply.body["code"]), (504, &"deadline_missed".into()));
+}
+
+#[test]
+fn a_body_that_waited_too_long_is_not_even_decoded() {
+    let mut held = Held::new(Limits::default());
+    let reply = runtime().block_on(async {
+        let asked = async { held.ask(HUGE, "5").await };
+        let mut asked = std::pin::pin!(asked);
+        let waited = tokio::time::timeout(Duration::from_millis(20), &mut asked).await;
+        assert!(waited.is_err(), "nobody looks at it while the lane is shut");
+        let _ = held.let_go.as_ref().map(|let_go| let_go.send(()));
+        asked.await
+    });
+    assert_eq!((reply.status, &reply.body["code"]), (504, &"deadline_missed".into()));
+    held.let_go();
+}
+
+#[test]
+fn the_lane_answers_when_it_gets_to_it() {
+    let held = Held::new(Limits::default());
+    make_dear(&held);
+    for rows in [MANY, HUGE] {
+        let reply = runtime().block_on(async {
+            let mut asked = std::pin::pin!(held.ask(rows, "600000"));
+            // Long enough to be queued; the answer does not depend on it.
+            drop(tokio::time::timeout(Duration::from_millis(5), &mut asked).await);
+            let _ = held.let_go.as_ref().map(|let_go| let_go.send(()));
+            asked.await
+        });
+        assert_eq!(reply.status, 200, "{}", reply.body);
+        assert_eq!(reply.body["predictions"].as_array().map(Vec::len), Some(rows));
+    }
+    assert!(held.metric(&format!(
+        "stemson_rows_total{{model=\"churn\",revision=\"{}\"}} {}",
+        held.context.deployments.all()[0].current().short(),
+        MANY + HUGE
+    )));
+}
+
+#[test]
+fn nothing_is_computed_for_a_caller_who_has_gone() {
+    let mut held = Held::new(Limits::default());
+    make_dear(&held);
+    runtime().block_on(async {
+        let gone = tokio::time::timeout(Duration::from_millis(5), held.ask(MANY, "600000")).await;
+        assert!(gone.is_err(), "the lane is shut");
+    });
+    assert_eq!(held.context.gate.requests(), 1, "its place is kept until the lane sees it");
+    held.let_go();
+    let patience = Instant::now() + Duration::from_secs(30);
+    while held.context.gate.requests() > 0 {
+        assert!(Instant::now() < patience, "the lane drops what nobody waits for");
+        std::thread::yield_now();
+    }
+    let (text, _) = held.context.metrics.render(&held.context.deployments, false);
+    assert!(text.contains("outcome=\"cancelled\"} 1"), "{text}");
+    assert!(!text.contains("stemson_rows_total{"), "{text}");
+}

@@ -1,0 +1,10 @@
+//! The room through its face: a real listener, a real client, real models.
+
+mod admin;
+mod drain;
+mod front;
+mod hostile;
+mod oip;
+mod swap;
+mod v1;
+mod wire;
