@@ -1,4 +1,4 @@
-//! Developer commands: `cargo xtask test | ci | bench`.
+//! Developer commands: `cargo xtask test | generate | ci | bench`.
 //!
 //! Each command is a list of steps that are ordinary cargo calls, so that whoever prefers can type
 //! them. Never a step that only exists here: a rule about the code is a test (`tests/tidy.rs`).
@@ -18,6 +18,8 @@ Developer commands.
 Usage: cargo xtask COMMAND
 
   test [--all]   sets up what the tests need, then runs them all; --all: the long ones too
+  platforms      the corpus on musl and, emulated, on aarch64: the same bits (part of test)
+  generate       writes the files that tests compare with what the code says
   ci             format, lints, documentation, licences, tests: what must be green
   bench [NAME]   figures beside a rival's, into docs/performance.md; without NAME: the list
 ";
@@ -28,6 +30,8 @@ fn main() -> ExitCode {
     let outcome = match words.as_slice() {
         ["test"] => test(false),
         ["test", "--all"] => test(true),
+        ["platforms"] => platforms(),
+        ["generate"] => generate(),
         ["ci"] => ci(),
         ["bench", names @ ..] => bench(names),
         [] | ["help" | "--help" | "-h"] => {
@@ -77,8 +81,40 @@ fn test(all: bool) -> Result<(), Failed> {
             "cargo test --workspace --lib --bins --tests --no-fail-fast -- --include-ignored"
         }
     };
+    let platforms = platforms();
     let tests = Step::new("tests", command).env("STEMSON_BIN", built("stemson")).silent_end().run();
-    doctests.and(tests)
+    doctests.and(platforms).and(tests)
+}
+
+/// The test whose page holds a fingerprint of all answers, on machines of another kind.
+fn platforms() -> Result<(), Failed> {
+    if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+        eprintln!("==> platforms: skipped, needs Linux on x86-64");
+        return Ok(());
+    }
+    setup::platforms()?;
+    let test = |target: &str| {
+        format!("cargo test --package stemson-mojo --test it --target {target} -- corpus::")
+    };
+    Step::new("musl", &test("x86_64-unknown-linux-musl")).run()?;
+    Step::new("aarch64", &test("aarch64-unknown-linux-gnu"))
+        .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", "aarch64-linux-gnu-gcc")
+        .env(
+            "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER",
+            "qemu-aarch64 -L /usr/aarch64-linux-gnu",
+        )
+        .run()
+}
+
+/// Committed files that come from the code. A test of each fails when it is stale.
+fn generate() -> Result<(), Failed> {
+    for (page, command) in [
+        ("docs/exactness.md", "cargo test --package stemson-mojo --test it -- corpus::"),
+        ("docs/reference/metrics.md", "cargo test --package stemson-server --lib metrics::"),
+    ] {
+        Step::new(page, command).env("STEMSON_GENERATE", "1").run()?;
+    }
+    Ok(())
 }
 
 /// Everything is run even if something fails early: one look at the log shows all there is to mend.

@@ -34,10 +34,37 @@ const CARGO_DENY: Need = Need {
 /// Servers, clients and libraries that tests talk to; none so far.
 const TESTS: &[Need] = &[];
 
+/// Targets, and an emulator with a linker for the one that is not this processor's.
+const PLATFORMS: &[Need] = &[
+    Need {
+        name: "targets",
+        probe: "rustup target add x86_64-unknown-linux-musl aarch64-unknown-linux-gnu",
+        install: &[],
+    },
+    Need {
+        name: "qemu-user",
+        probe: "qemu-aarch64 --version",
+        install: &["apt-get update -qq", "apt-get install -y -qq qemu-user"],
+    },
+    Need {
+        name: "aarch64-linux-gnu-gcc",
+        probe: "aarch64-linux-gnu-gcc --version",
+        install: &[
+            "apt-get update -qq",
+            "apt-get install -y -qq gcc-aarch64-linux-gnu libc6-dev-arm64-cross",
+        ],
+    },
+];
+
 /// Brings what the tests need, and says who runs them.
 pub(crate) fn tests() -> Result<Runner, Failed> {
     TESTS.iter().try_for_each(bring)?;
     Ok(if answers("cargo nextest --version") { Runner::Nextest } else { Runner::Cargo })
+}
+
+/// Brings what it takes to run tests as on other machines.
+pub(crate) fn platforms() -> Result<(), Failed> {
+    PLATFORMS.iter().try_for_each(bring)
 }
 
 /// Brings cargo-deny, the judge of licences and origins.

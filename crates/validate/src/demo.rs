@@ -166,7 +166,7 @@ async fn show(
     let row = ROWS.lines().next().unwrap_or_default();
     let body = |row: &str| Bytes::from(format!(r#"{{"instances":[{row}]}}"#));
     let mut client = Client::connect(addresses.http).await?;
-    let answer = expect_ok(client.post(&path, body(row)).await?)?;
+    let answer = expect_ok(&client.post(&path, body(row)).await?)?;
     writeln!(out, "scored    curl -d '{{\"instances\":[{row}]}}' {base}{path}")?;
     writeln!(out, "          {answer}")?;
 
@@ -191,7 +191,7 @@ async fn show(
     swap(&mut admin, contenders, 1, &mut reigns).await?;
     let rollback = Instant::now();
     reigns.push(Reign { contender: 0, from: rollback, until: None });
-    expect_ok(admin.post(&format!("/admin/models/{NAME}/rollback"), Bytes::new()).await?)?;
+    expect_ok(&admin.post(&format!("/admin/models/{NAME}/rollback"), Bytes::new()).await?)?;
     let rollback_took = rollback.elapsed();
     close_reign(&mut reigns);
     tokio::time::sleep(Duration::from_millis(300)).await;
@@ -252,7 +252,7 @@ async fn swap(
     let from = Instant::now();
     reigns.push(Reign { contender, from, until: None });
     let artifact = Bytes::from_static(contenders[contender].artifact);
-    expect_ok(admin.post(&format!("/admin/models/{NAME}/swap"), artifact).await?)?;
+    expect_ok(&admin.post(&format!("/admin/models/{NAME}/swap"), artifact).await?)?;
     close_reign(reigns);
     Ok(from.elapsed())
 }
@@ -264,7 +264,7 @@ fn close_reign(reigns: &mut [Reign]) {
     }
 }
 
-fn expect_ok(answer: Answer) -> Result<String, DemoError> {
+fn expect_ok(answer: &Answer) -> Result<String, DemoError> {
     let text = String::from_utf8_lossy(&answer.body).into_owned();
     if answer.status.is_success() {
         Ok(text)
