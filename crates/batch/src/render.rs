@@ -57,7 +57,7 @@ impl Form {
     }
 }
 
-/// Predictions, calibrated probabilities, kept columns, `error` under strict.
+/// Predictions, calibrated probabilities, kept columns, `error` where a row may be refused.
 #[derive(Debug)]
 pub(crate) struct CsvForm {
     header: Vec<u8>,
@@ -80,7 +80,8 @@ impl CsvForm {
         }
         let predictions = names.len();
         names.extend(job.keep.iter().cloned());
-        if job.options.strict {
+        let error = job.options.strict || model.may_refuse();
+        if error {
             names.push("error".to_owned());
         }
         let mut header = Vec::new();
@@ -104,7 +105,7 @@ impl CsvForm {
             labels: labels.collect(),
             predictions,
             calibrated: job.calibrated,
-            error: job.options.strict,
+            error,
             columns: names.len(),
         })
     }

@@ -27,8 +27,8 @@ use crate::{inputs, model_file};
   stemson score churn.zip --input 'parts/*.csv.gz' --keep customer_id --output scored.csv
   cat rows.jsonl | stemson score churn.zip --input - --input-format jsonl --format jsonl
 
-CSV has the columns that H2O gives its predictions, then `cal_<name>`, kept columns, and with
-`--strict` a last column `error`. Empty cells and JSON nulls are absent values.")]
+CSV has the columns that H2O gives its predictions, then `cal_<name>`, kept columns, and, where a
+row may be refused (`--strict`, or by the algorithm itself), a last column `error`. Empty cells and JSON nulls are absent values.")]
 pub(crate) struct Arguments {
     /// A MOJO zip file
     model: PathBuf,

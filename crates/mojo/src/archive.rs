@@ -35,7 +35,8 @@ mod looks;
 mod tests;
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 
@@ -51,7 +52,8 @@ const FIRST_RESERVE: usize = 1 << 20;
 pub(crate) struct Archive<'a> {
     bytes: &'a [u8],
     entries: Vec<Entry<'a>>,
-    by_name: HashMap<&'a str, usize>,
+    /// In order, so that a folder is a range.
+    by_name: BTreeMap<&'a str, usize>,
     total_bytes_max: u64,
     /// Inflated bytes that may still be read: what is read twice counts twice.
     budget: Cell<u64>,
@@ -63,7 +65,7 @@ impl<'a> Archive<'a> {
     /// Reads and checks the directory and every entry's own header; inflates nothing.
     pub(crate) fn open(bytes: &'a [u8], limits: &Limits) -> Result<Self, ArchiveError> {
         let entries = directory::read(bytes, limits)?;
-        let mut by_name = HashMap::with_capacity(entries.len());
+        let mut by_name = BTreeMap::new();
         for (index, entry) in entries.iter().enumerate() {
             if by_name.insert(entry.name, index).is_some() {
                 return Err(ArchiveError::DuplicateName { entry: shown(entry.name) });
@@ -124,6 +126,13 @@ impl<'a> Archive<'a> {
     /// Names in the order of the central directory, folders (which end in `/`) among them.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.entries.iter().map(|entry| entry.name)
+    }
+
+    /// Names that begin with `start`, in order. Costs what it yields, not what there is.
+    pub(crate) fn names_from(&self, start: String) -> impl Iterator<Item = &str> {
+        let bounds = (Bound::Included(start.as_str()), Bound::Unbounded);
+        let from = self.by_name.range::<str, _>(bounds);
+        from.map(|(&name, _)| name).take_while(move |name| name.starts_with(start.as_str()))
     }
 
     fn find(&self, name: &str) -> Option<&Entry<'a>> {

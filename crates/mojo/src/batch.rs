@@ -329,7 +329,7 @@ impl Batch {
             [value, cluster, reason_codes @ ..] if self.model.category() == Category::KLime => {
                 Output::KLime { value: *value, cluster: *cluster as usize, reason_codes }
             }
-            [p @ ..] if self.model.category() == Category::BinomialUplift => Output::Uplift(p),
+            p if self.model.category() == Category::BinomialUplift => Output::Uplift(p),
             [normalized, score] if self.model.category() == Category::AnomalyDetection => {
                 Output::Anomaly { is_anomaly: None, score: *score, normalized: *normalized }
             }

@@ -25,6 +25,7 @@
 mod read;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::error::{RowError, RowErrorKind};
 
@@ -66,7 +67,7 @@ enum InteractionKind {
     Numbers(usize, usize),
     Levels {
         columns: [usize; 2],
-        domains: [Vec<String>; 2],
+        domains: [Arc<[String]>; 2],
         /// Code of the levels joined.
         joined: HashMap<String, usize>,
     },

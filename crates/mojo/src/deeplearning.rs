@@ -318,7 +318,7 @@ impl Activation {
             Self::Linear => {}
             Self::Softmax => softmax(x),
             Self::ExpRectifier => {
-                x.iter_mut().filter(|x| !(**x >= 0.0)).for_each(|x| *x = exp(*x) - 1.0);
+                x.iter_mut().filter(|x| **x < 0.0).for_each(|x| *x = exp(*x) - 1.0);
             }
             Self::Rectifier => x.iter_mut().for_each(|x| *x = 0.5 * (*x + x.abs())),
             Self::Tanh => x.iter_mut().for_each(|x| *x = 1.0 - 2.0 / (1.0 + exp(2.0 * *x))),
@@ -358,4 +358,62 @@ impl Link {
 
 fn refused(message: &str) -> RowError {
     RowError { kind: RowErrorKind::Model, column: None, message: message.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layer(activation: Activation, inputs: usize, skips_zeros: bool) -> Layer {
+        let weight = |i: usize| (i * 37 % 101) as f32 / 64.0 - 0.7;
+        Layer {
+            activation,
+            keep: None,
+            channels: 1,
+            weights: (0..3 * inputs).map(weight).collect(),
+            biases: vec![0.1, -0.2, 0.3],
+            skips_zeros,
+        }
+    }
+
+    #[test]
+    fn skipping_zeros_changes_no_bit() {
+        for inputs in 1..40 {
+            for lit in 0..inputs {
+                let mut from = vec![0.0; inputs];
+                from[lit] = 1.0;
+                from[inputs - 1] = -0.37;
+                let apply = |skips_zeros| {
+                    let mut scratch = Scratch { from: from.clone(), ..Scratch::default() };
+                    layer(Activation::Linear, inputs, skips_zeros).apply(&mut scratch);
+                    scratch.to.iter().map(|x| x.to_bits()).collect::<Vec<_>>()
+                };
+                assert_eq!(apply(true), apply(false), "{lit} of {inputs}");
+            }
+        }
+    }
+
+    #[test]
+    fn activations_are_genmodels() {
+        let table: [(Activation, &[f64], &[f64]); 5] = [
+            (Activation::ExpRectifier, &[-1.0, 2.0], &[exp(-1.0) - 1.0, 2.0]),
+            (Activation::Rectifier, &[-1.0, 2.0], &[0.0, 2.0]),
+            (Activation::Tanh, &[0.0, 400.0], &[0.0, 1.0]),
+            (Activation::Maxout, &[1.0, f64::NAN, 3.0, 2.0], &[f64::NAN, 3.0]),
+            (Activation::Softmax, &[7.0, 7.0], &[0.5, 0.5]),
+        ];
+        for (activation, x, expected) in table {
+            let mut x = x.to_vec();
+            activation.apply(&mut x, 2);
+            let bits = |x: &[f64]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+            assert_eq!(bits(&x), bits(expected), "{activation:?}");
+        }
+    }
+
+    #[test]
+    fn links_stop_at_1e19() {
+        assert_eq!(Link::Log.mean(100.0), 1e19);
+        assert_eq!(Link::Logit.mean(-100.0), 1.0 / (1.0 + 1e19));
+        assert_eq!(Link::Identity.mean(-3.0), -3.0);
+    }
 }

@@ -14,6 +14,8 @@ const ENTRY: &str = "experimental/modelDetails.json";
 
 /// A larger one is left unread: parsed, it takes several times its size.
 const BYTES_MAX: u64 = 16 << 20;
+/// So is one that would take more room than this when parsed; small lists and objects take most.
+const PARSED_BYTES_MAX: usize = 256 << 20;
 
 /// How much a variable did for a model in training, by H2O's count.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,7 +43,13 @@ impl Details {
             reader.warn("bad_details", message);
             return Ok(None);
         }
-        match serde_json::from_slice(&reader.blob(ENTRY)?) {
+        let bytes = reader.blob(ENTRY)?;
+        if parsed_bytes(&bytes) > PARSED_BYTES_MAX {
+            let message = format!("`{ENTRY}` has too many parts for its size: not read");
+            reader.warn("bad_details", message);
+            return Ok(None);
+        }
+        match serde_json::from_slice(&bytes) {
             Ok(details) => Ok(Some(Self(details))),
             Err(cause) => {
                 reader.warn("bad_details", format!("`{ENTRY}` is not JSON: {cause}"));
@@ -82,6 +90,18 @@ impl Details {
         })
         .collect()
     }
+}
+
+/// What JSON takes when parsed, at most: an object starts with a tree node, a list with room for
+/// four values, and each value has a place that may be there twice while its list grows.
+fn parsed_bytes(json: &[u8]) -> usize {
+    let part = |&byte: &u8| match byte {
+        b'{' => 720,
+        b'[' => 4 * size_of::<Value>(),
+        b',' => 4 * size_of::<Value>(),
+        _ => 1,
+    };
+    json.iter().map(part).sum()
 }
 
 /// JSON has no word for NaN and infinity: they are text.

@@ -479,7 +479,13 @@ impl Encoder {
 
     /// Keeps a cell for [`Encoder::smooth`]. A text that is no number refuses the row in lenient
     /// mode too: genmodel parses these columns a second time.
-    pub(crate) fn keep_input(&self, index: usize, name: &str, cell: Cell<'_>, inputs: &mut [Input]) {
+    pub(crate) fn keep_input(
+        &self,
+        index: usize,
+        name: &str,
+        cell: Cell<'_>,
+        inputs: &mut [Input],
+    ) {
         let smoothing = self.smoothing.as_ref();
         let input = smoothing.and_then(|smoothing| smoothing.inputs.get(index).copied().flatten());
         let Some(input) = input else { return };

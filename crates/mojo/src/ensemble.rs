@@ -10,13 +10,15 @@
 //! hole gives 0. Base models see the ensemble's raw row by column name, and no offset.
 //! Source: `StackedEnsembleMojoReader`, `StackedEnsembleMojoModel`.
 
+use std::collections::HashMap;
+
 use crate::error::{LoadError, RowError};
 use crate::head::Head;
 use crate::link::{java_max, java_min};
 use crate::math::log;
 use crate::reader::Reader;
 use crate::scorer::{Scorer, Scratch};
-use crate::submodels::{Submodel, Submodels};
+use crate::submodels::{Submodel, Submodels, first_places};
 
 #[derive(Debug)]
 pub(crate) struct Ensemble {
@@ -69,22 +71,21 @@ impl Ensemble {
             });
         }
         // Features only: a name that is the response's is no input.
-        let names = &ini.columns[..head.n_features];
+        let names = first_places(&ini.columns[..head.n_features]);
         let mut bases = Vec::new();
         for i in 0..n_bases {
             let key = format!("base_model{i}");
             let base = models.take_optional(reader, &key)?;
-            let base = base.map(|base| Self::base(base, names, preds_len, &key)).transpose()?;
+            let base = base.map(|base| Self::base(base, &names, preds_len, &key)).transpose()?;
             bases.push(base);
         }
-        same_preds(&metalearner.scorer, preds_len, "metalearner")?;
-        let metalearner = Box::new(metalearner.scorer);
+        let metalearner = Box::new(metalearner.answering(head, "metalearner")?);
         Ok(Self { bases, metalearner, logit: logit && head.n_classes > 1, from, per_base })
     }
 
     fn base(
         base: Submodel,
-        names: &[String],
+        names: &HashMap<&str, usize>,
         preds_len: usize,
         key: &str,
     ) -> Result<Base, LoadError> {

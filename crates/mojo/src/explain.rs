@@ -244,7 +244,10 @@ fn contributions(
 ) -> Result<Contributions, String> {
     let algorithm = &scorer.algorithm;
     if !matches!(algorithm, Algorithm::Gbm(_) | Algorithm::Drf(_) | Algorithm::XGBoost(_)) {
-        return Err(format!("contributions are for gbm, drf and xgboost, not {}", algorithm.name()));
+        return Err(format!(
+            "contributions are for gbm, drf and xgboost, not {}",
+            algorithm.name()
+        ));
     }
     if head.n_classes > 2 {
         return Err(format!("contributions are for one margin, here are {}", head.n_classes));
@@ -268,9 +271,11 @@ fn contributions(
                 (0.0, groups)
             } else {
                 if importances.is_empty() {
-                    return Err("the MOJO does not hold its variable importances, whose number the \
+                    return Err(
+                        "the MOJO does not hold its variable importances, whose number the \
                                 contributions of a DRF of two classes depend on"
-                        .to_owned());
+                            .to_owned(),
+                    );
                 }
                 let used = importances.iter().filter(|v| v.relative != 0.0).count();
                 (1.0 / (used + 1) as f32, -groups)
@@ -514,10 +519,11 @@ fn sort(places: &mut [usize], key: impl Fn(usize) -> f32) {
 mod tests {
     use super::*;
 
+    type Ask = (Option<usize>, Option<usize>, bool);
+
     #[test]
     fn ranks_as_genmodels_composer() {
         let row = [1.0, -5.0, 3.0, 3.0, 0.0, 100.0];
-        type Ask = (Option<usize>, Option<usize>, bool);
         let table: [(Ask, &[usize]); 11] = [
             ((Some(2), Some(0), false), &[2, 3, 5]),
             ((Some(2), Some(0), true), &[1, 2, 5]),
@@ -536,7 +542,10 @@ mod tests {
             assert_eq!(found, expected, "{top:?} {bottom:?} {by_magnitude}");
         }
         // Both 3.0 at the bottom: they keep their order.
-        assert_eq!(rank_contributions(&[3.0, 3.0, 4.0, 9.0], Some(1), Some(2), false), [2, 0, 1, 3]);
+        assert_eq!(
+            rank_contributions(&[3.0, 3.0, 4.0, 9.0], Some(1), Some(2), false),
+            [2, 0, 1, 3]
+        );
         assert!(rank_contributions(&[], Some(1), Some(0), false).is_empty());
     }
 

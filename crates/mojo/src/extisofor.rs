@@ -182,7 +182,7 @@ impl ExtendedIsolationForest {
     pub(crate) fn score(&self, raw: &[f64], preds: &mut [f64]) {
         let sum = self.roots.iter().fold(0.0, |sum, &root| sum + self.length(root, raw));
         let mean = sum / self.roots.len() as f64;
-        preds[0] = pow(2.0, -1.0 * (mean / self.scale));
+        preds[0] = pow(2.0, -(mean / self.scale));
         preds[1] = mean;
     }
 
@@ -194,9 +194,8 @@ impl ExtendedIsolationForest {
                 Node::Leaf(rest) => return depth + rest,
                 Node::Cut { at, left, right } => {
                     let (n, p) = self.cuts[at..].split_at(self.width);
-                    let side = raw.iter().zip(p).zip(n).fold(0.0, |sum, ((x, p), n)| {
-                        sum + (x - p) * n
-                    });
+                    let side =
+                        raw.iter().zip(p).zip(n).fold(0.0, |sum, ((x, p), n)| sum + (x - p) * n);
                     next = if side <= 0.0 { left } else { right };
                     depth += 1.0;
                 }

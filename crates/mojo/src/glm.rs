@@ -39,11 +39,6 @@ impl Glm {
         threshold: f64,
     ) -> Result<Self, LoadError> {
         let ini = reader.ini();
-        let bad = |key: &str, found: String, expected: String| LoadError::BadValue {
-            key: key.to_owned(),
-            found,
-            expected,
-        };
         let cats = ini.optional_usize("cats")?.unwrap_or(0);
         let cat_offsets = read_offsets(ini.optional_ints("cat_offsets")?.unwrap_or_default(), cats)
             .ok_or_else(|| {
@@ -55,30 +50,7 @@ impl Glm {
                 )
             })?;
         let beta = ini.doubles("beta")?;
-        let family = ini.required_text("family")?;
-        let link = || {
-            let name = ini.required_text("link")?;
-            let power = ini.optional_f64("tweedie_link_power")?.unwrap_or(0.0);
-            GlmLink::parse(name, power)
-                .ok_or_else(|| bad("link", name.to_owned(), "a link of H2O's GLM".to_owned()))
-        };
-        let (family, betas) = match family {
-            "multinomial" => (Family::Multinomial, n_classes),
-            "ordinal" => (Family::Ordinal, n_classes),
-            "binomial" | "fractionalbinomial" | "quasibinomial" => {
-                (Family::Binomial { link: link()?, threshold }, 1)
-            }
-            _ => (Family::Regression(link()?), 1),
-        };
-        let expected_classes = match family {
-            Family::Regression(_) => 1..=1,
-            Family::Binomial { .. } => 2..=2,
-            Family::Multinomial | Family::Ordinal => 2..=usize::MAX,
-        };
-        if !expected_classes.contains(&n_classes) {
-            let expected = "a number that goes with the family".to_owned();
-            return Err(bad("n_classes", n_classes.to_string(), expected));
-        }
+        let (family, betas) = read_family(reader, n_classes, threshold)?;
         let levels = cat_offsets[cats];
         let width = beta.len() / betas;
         let numbers = n_features.checked_sub(cats);
@@ -92,20 +64,16 @@ impl Glm {
             );
             return Err(bad("beta", found, expected));
         }
-        let imputed = if ini.bool_or("mean_imputation", false)? {
-            let modes = ini.optional_ints("cat_modes")?.unwrap_or_default();
-            let means = ini.optional_doubles("num_means")?.unwrap_or_default();
-            if modes.len() < cats || cats + means.len() < n_features {
-                let found = format!("{} modes and {} means", modes.len(), means.len());
-                return Err(bad("num_means", found, "one value for each column".to_owned()));
-            }
-            let modes = modes.into_iter().take(cats).map(f64::from);
-            Some(modes.chain(means).take(n_features).collect())
-        } else {
-            None
-        };
+        let imputed = read_imputed(reader, cats, n_features)?;
         let skips_first_level = !ini.bool_or("use_all_factor_levels", false)?;
         Ok(Self { family, beta, width, cat_offsets, skips_first_level, imputed })
+    }
+
+    /// Missing categories are refused where nothing stands in for them; an ordinal model may find
+    /// no class.
+    pub(crate) fn may_refuse(&self) -> bool {
+        let has_cats = self.cat_offsets.len() > 1;
+        self.family == Family::Ordinal || (has_cats && self.imputed.is_none())
     }
 
     /// Whether no `exp` or `pow` stands behind the sum.
@@ -159,16 +127,17 @@ impl Glm {
             _ => raw[column],
         };
         let cats = self.cat_offsets.len() - 1;
-        for column in 0..cats {
+        let numbers = self.cat_offsets[cats]..;
+        let (cat_codes, number_codes) = codes.split_at_mut(cats);
+        for (column, code) in cat_codes.iter_mut().enumerate() {
             let level = i64::from(value(column) as i32) + i64::from(self.skips_first_level);
             let place = level + self.cat_offsets[column] as i64;
             if level >= 0 && place < self.cat_offsets[column + 1] as i64 {
-                codes[column] = self.beta[place as usize];
+                *code = self.beta[place as usize];
             }
         }
-        let levels = self.cat_offsets[cats];
-        for column in cats..raw.len() {
-            codes[column] = self.beta[levels + column - cats] * value(column);
+        for ((column, code), beta) in number_codes.iter_mut().enumerate().zip(&self.beta[numbers]) {
+            *code = beta * value(cats + column);
         }
     }
 
@@ -237,6 +206,58 @@ impl Glm {
         preds[0] = (best - 1) as f64;
         Ok(())
     }
+}
+
+fn bad(key: &str, found: String, expected: String) -> LoadError {
+    LoadError::BadValue { key: key.to_owned(), found, expected }
+}
+
+/// The family, and how many sets of coefficients it has.
+fn read_family(
+    reader: &Reader<'_, '_>,
+    n_classes: usize,
+    threshold: f64,
+) -> Result<(Family, usize), LoadError> {
+    let ini = reader.ini();
+    let link = || {
+        let name = ini.required_text("link")?;
+        let power = ini.optional_f64("tweedie_link_power")?.unwrap_or(0.0);
+        GlmLink::parse(name, power)
+            .ok_or_else(|| bad("link", name.to_owned(), "a link of H2O's GLM".to_owned()))
+    };
+    let (family, betas, classes) = match ini.required_text("family")? {
+        "multinomial" => (Family::Multinomial, n_classes, 2..=usize::MAX),
+        "ordinal" => (Family::Ordinal, n_classes, 2..=usize::MAX),
+        "binomial" | "fractionalbinomial" | "quasibinomial" => {
+            (Family::Binomial { link: link()?, threshold }, 1, 2..=2)
+        }
+        _ => (Family::Regression(link()?), 1, 1..=1),
+    };
+    if classes.contains(&n_classes) {
+        return Ok((family, betas));
+    }
+    let expected = "a number that goes with the family".to_owned();
+    Err(bad("n_classes", n_classes.to_string(), expected))
+}
+
+/// Modes and means that stand in for missing values, if any do.
+fn read_imputed(
+    reader: &Reader<'_, '_>,
+    cats: usize,
+    n_features: usize,
+) -> Result<Option<Vec<f64>>, LoadError> {
+    let ini = reader.ini();
+    if !ini.bool_or("mean_imputation", false)? {
+        return Ok(None);
+    }
+    let modes = ini.optional_ints("cat_modes")?.unwrap_or_default();
+    let means = ini.optional_doubles("num_means")?.unwrap_or_default();
+    if modes.len() < cats || cats + means.len() < n_features {
+        let found = format!("{} modes and {} means", modes.len(), means.len());
+        return Err(bad("num_means", found, "one value for each column".to_owned()));
+    }
+    let modes = modes.into_iter().take(cats).map(f64::from);
+    Ok(Some(modes.chain(means).take(n_features).collect()))
 }
 
 /// `cats + 1` rising numbers from 0; none at all stands for a model without categories.

@@ -59,6 +59,21 @@ impl Category {
         })
     }
 
+    /// Whether a model of this category can have so many classes.
+    fn has(self, n_classes: usize) -> bool {
+        match self {
+            Self::Binomial | Self::BinomialUplift => n_classes == 2,
+            Self::Multinomial | Self::Ordinal => n_classes >= 2,
+            Self::TargetEncoder => n_classes >= 1,
+            Self::Regression
+            | Self::AnomalyDetection
+            | Self::Clustering
+            | Self::DimReduction
+            | Self::WordEmbedding => n_classes == 1,
+            Self::KLime | Self::AutoEncoder | Self::CoxPH => true,
+        }
+    }
+
     /// H2O's word.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -157,24 +172,11 @@ impl Head {
             return Err(bad("category", category.to_string(), "one that goes with the algorithm"));
         }
         let n_classes = ini.usize("n_classes")?;
-        let fits = match category {
-            Category::Binomial => n_classes == 2,
-            Category::Multinomial | Category::Ordinal => n_classes >= 2,
-            Category::Regression => n_classes == 1,
-            Category::KLime => true,
-            Category::AnomalyDetection => n_classes == 1,
-            Category::BinomialUplift => n_classes == 2,
-            Category::Clustering | Category::DimReduction | Category::WordEmbedding => {
-                n_classes == 1
-            }
-            Category::TargetEncoder => n_classes >= 1,
-            Category::AutoEncoder | Category::CoxPH => true,
-        };
-        if !fits {
+        if !category.has(n_classes) {
             let expected = format!("a number that goes with category {category}");
             return Err(bad("n_classes", n_classes.to_string(), &expected));
         }
-        Ok(Self {
+        let head = Self {
             algorithm,
             category,
             mojo_version: version,
@@ -183,6 +185,23 @@ impl Head {
             domains: read_domains(reader)?,
             supervised: ini.bool_or("supervised", true)?,
             threshold: ini.optional_f64("default_threshold")?.unwrap_or(0.5),
+        };
+        // What is as long as `n_classes` says is then as long as what the file holds.
+        head.check_labels()?;
+        Ok(head)
+    }
+
+    /// The classes of a classification are the levels of its response, or two without names.
+    fn check_labels(&self) -> Result<(), LoadError> {
+        let levels = self.domains.last().and_then(Option::as_ref).map(Vec::len);
+        let fits = levels == Some(self.n_classes) || (levels.is_none() && self.n_classes == 2);
+        if fits || !self.category.is_classification() {
+            return Ok(());
+        }
+        Err(LoadError::BadValue {
+            key: "n_classes".to_owned(),
+            found: self.n_classes.to_string(),
+            expected: format!("{}, the levels of the response", levels.unwrap_or(0)),
         })
     }
 
@@ -205,6 +224,7 @@ fn goes_with(algorithm: &str, category: Category) -> bool {
         "word2vec" => category == Category::WordEmbedding,
         "isotonicregression" => category == Category::Regression,
         "coxph" => category == Category::CoxPH,
+        "svm" => matches!(category, Category::Binomial | Category::Regression),
         "deeplearning" if category == Category::AutoEncoder => true,
         _ => !matches!(
             category,
@@ -286,18 +306,13 @@ pub(crate) fn read_encoding(reader: &Reader<'_, '_>, head: &Head) -> Result<Enco
 }
 
 /// The labels, and whether they are the response's own.
-pub(crate) fn labels(head: &Head) -> Result<(Vec<String>, bool), LoadError> {
+pub(crate) fn labels(head: &Head) -> (Vec<String>, bool) {
     if !head.category.is_classification() {
-        return Ok((Vec::new(), false));
+        return (Vec::new(), false);
     }
     match head.domains.last().and_then(Option::as_ref) {
-        Some(domain) if domain.len() == head.n_classes => Ok((domain.clone(), true)),
-        None if head.n_classes == 2 => Ok((vec!["0".to_owned(), "1".to_owned()], false)),
-        domain => Err(LoadError::BadValue {
-            key: "n_classes".to_owned(),
-            found: head.n_classes.to_string(),
-            expected: format!("{}, the levels of the response", domain.map_or(0, Vec::len)),
-        }),
+        Some(domain) => (domain.clone(), true),
+        None => (vec!["0".to_owned(), "1".to_owned()], false),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What genmodel takes from Java's library: numbers from text and back, and its random numbers.
 //!
-//! [`parse_double`] accepts and answers as `Double.parseDouble` does; [`double_to_string`] and
-//! [`float_to_string`] write as `Double.toString` and `Float.toString` do since Java 19 (the
+//! [`parse_double`] accepts and answers as `Double.parseDouble` does; [`double_to_string`]
+//! writes as `Double.toString` does since Java 19 (the
 //! shortest digits); [`Random`] gives the sequences of `java.util.Random`.
 
 use crate::math::assemble;
@@ -108,7 +108,11 @@ fn parse_decimal(text: &str) -> Option<f64> {
     if exponent.abs() <= MOST_EXPONENT {
         return text[..at].parse().ok();
     }
-    // Tens of thousands of zeros undone by the exponent.
+    parse_long_zeros(bytes, point)
+}
+
+/// Tens of thousands of zeros undone by the exponent: the number is 0.DDD * 10^`point`.
+fn parse_long_zeros(bytes: &[u8], point: i64) -> Option<f64> {
     let number = bytes.iter().take_while(|byte| !matches!(byte, b'e' | b'E'));
     let mut plain = String::from("0.");
     plain.extend(
@@ -180,16 +184,6 @@ fn is_suffix(bytes: &[u8]) -> bool {
 /// of two or more digits, of those the nearest; `1.0E7` from 10^7 on and below 10^-3.
 pub(crate) fn double_to_string(x: f64) -> String {
     if let Some(name) = special_name(x) {
-        return name.to_owned();
-    }
-    let shortest = format!("{x:e}");
-    let nearest = format!("{x:.*e}", fraction_digits(&shortest));
-    java_form(if nearest.parse() == Ok(x) { &nearest } else { &shortest })
-}
-
-/// `x` as `Float.toString` writes it since Java 19; see [`double_to_string`].
-pub(crate) fn float_to_string(x: f32) -> String {
-    if let Some(name) = special_name(x.into()) {
         return name.to_owned();
     }
     let shortest = format!("{x:e}");
@@ -525,16 +519,6 @@ mod tests {
             (f64::MAX, "1.7976931348623157E308"),
         ] {
             assert_eq!(double_to_string(x), expected);
-        }
-        for (x, expected) in [
-            (0.1, "0.1"),
-            (1e10, "1.0E10"),
-            (1_048_576.0 + 0.25, "1048576.2"),
-            (f32::from_bits(1), "1.4E-45"),
-            (f32::NAN, "NaN"),
-            (f32::MAX, "3.4028235E38"),
-        ] {
-            assert_eq!(float_to_string(x), expected);
         }
     }
 

@@ -9,6 +9,8 @@
 //! GLM. Written by Driverless AI. Source: `KLimeMojoReader`, `KLimeMojoModel`,
 //! `GlmMojoModel.applyCoefficients`.
 
+use std::collections::HashMap;
+
 use crate::error::{LoadError, RowError, RowErrorKind};
 use crate::head::Head;
 use crate::reader::Reader;
@@ -31,8 +33,10 @@ impl KLime {
         let key = "global_regression_model";
         let global = models.take(reader, key)?;
         // A column of the clustering that the GLM does not have is its first one: so in genmodel.
-        let place = |name: &String| global.names.iter().rposition(|other| other == name);
-        let places = clustering.features().iter().map(|name| place(name).unwrap_or(0)).collect();
+        let columns: HashMap<&str, usize> =
+            global.features().iter().enumerate().map(|(i, name)| (name.as_str(), i)).collect();
+        let place = |name: &String| columns.get(name.as_str()).copied().unwrap_or(0);
+        let places = clustering.features().iter().map(place).collect();
         let global = Box::new(linear(global, head, key)?);
         let mut clusters = Vec::new();
         for i in 0..reader.ini().optional_usize("cluster_num")?.unwrap_or(0) {

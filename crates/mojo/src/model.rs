@@ -94,7 +94,7 @@ impl Model {
         };
         let scorer = Scorer::read(&reader, &head)?;
         let schema = if scorer.words().is_some() { Schema::open() } else { schema };
-        let (labels, has_response_domain) = head::labels(&head)?;
+        let (labels, has_response_domain) = head::labels(&head);
         let output_columns = scorer.algorithm.output_columns().unwrap_or_else(|| {
             head::output_columns(head.algorithm, head.category, &labels, has_response_domain)
         });
@@ -207,6 +207,11 @@ impl Model {
     /// answer has genmodel's bits.
     pub fn is_exact(&self) -> bool {
         self.scorer.algorithm.is_exact()
+    }
+
+    /// Whether the algorithm itself may refuse a row, in lenient mode too.
+    pub fn may_refuse(&self) -> bool {
+        self.scorer.algorithm.may_refuse()
     }
 
     /// Room in the file and in memory.

@@ -8,13 +8,13 @@
 //! Columns of the main model that nothing fills are 0, not missing: so does genmodel.
 //! Source: `MojoPipelineReader`, `MojoPipeline`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use crate::error::{LoadError, RowError};
 use crate::head::Head;
 use crate::reader::Reader;
 use crate::scorer::{Scorer, Scratch};
-use crate::submodels::Submodels;
+use crate::submodels::{Submodels, first_places};
 
 #[derive(Debug)]
 pub(crate) struct Pipeline {
@@ -33,41 +33,39 @@ struct Maker {
     made: Vec<(usize, usize)>,
 }
 
+/// What `model.ini` says of a maker: the key that names it, place in its array and in the row.
+struct Made {
+    key: String,
+    places: Vec<(usize, usize)>,
+}
+
 impl Pipeline {
     pub(crate) fn read(reader: &Reader<'_, '_>, head: &Head) -> Result<Self, LoadError> {
         let ini = reader.ini();
         let mut models = Submodels::read(reader)?;
         let main = models.take(reader, "main_model")?;
-        let expected = if head.category.is_classification() { head.n_classes + 1 } else { 1 };
-        if main.scorer.preds_len != expected {
-            return Err(LoadError::BadValue {
-                key: "main_model".to_owned(),
-                found: format!("a model with {} answers", main.scorer.preds_len),
-                expected: format!("{expected}, as the category {} has", head.category),
-            });
-        }
-        let names = &ini.columns[..head.n_features];
-        let mut generated = Vec::new();
-        let mut by_maker: BTreeMap<&str, (String, Vec<(usize, usize)>)> = BTreeMap::new();
+        let names = first_places(&ini.columns[..head.n_features]);
+        let mut generated = HashSet::new();
+        let mut by_maker: BTreeMap<&str, Made> = BTreeMap::new();
         for i in 0..ini.optional_usize("generated_column_count")?.unwrap_or(0) {
             let name_key = format!("generated_column_name_{i}");
             let name = ini.required_text(&name_key)?;
             let model_key = format!("generated_column_model_{i}");
             let model = ini.required_text(&model_key)?;
             let index = ini.optional_usize(&format!("generated_column_index_{i}"))?.unwrap_or(0);
-            let target = main.features().iter().position(|feature| feature == name);
-            let Some(target) = target else {
+            let Some(target) = main.place_of_feature(name) else {
                 return Err(LoadError::BadValue {
                     key: name_key,
                     found: crate::ini::shorten(name),
                     expected: "a column of the main model".to_owned(),
                 });
             };
-            generated.push(name.to_owned());
-            by_maker.entry(model).or_insert((model_key, Vec::new())).1.push((index, target));
+            generated.insert(name);
+            let made = by_maker.entry(model).or_insert(Made { key: model_key, places: Vec::new() });
+            made.places.push((index, target));
         }
         let mut makers = Vec::new();
-        for (key, made) in by_maker.into_values() {
+        for Made { key, places: made } in by_maker.into_values() {
             let model = models.take(reader, &key)?;
             if let Some((index, _)) = made.iter().find(|made| made.0 >= model.scorer.preds_len) {
                 return Err(LoadError::BadValue {
@@ -76,21 +74,22 @@ impl Pipeline {
                     expected: format!("one below {}", model.scorer.preds_len),
                 });
             }
-            makers.push(Maker { places: model.places(names)?, scorer: model.scorer, made });
+            makers.push(Maker { places: model.places(&names)?, scorer: model.scorer, made });
         }
         let mut copied = Vec::new();
         for (target, feature) in main.features().iter().enumerate() {
-            if generated.contains(feature) {
+            if generated.contains(feature.as_str()) {
                 continue;
             }
-            let source = names.iter().position(|name| name == feature);
+            let source = names.get(feature.as_str()).copied();
             let source = source.ok_or_else(|| LoadError::BadEntry {
                 entry: "model.ini".to_owned(),
                 reason: format!("the main model's column `{feature}` comes from nowhere"),
             })?;
             copied.push((source, target));
         }
-        Ok(Self { main: Box::new(main.scorer), copied, makers })
+        let main = Box::new(main.answering(head, "main_model")?);
+        Ok(Self { main, copied, makers })
     }
 
     pub(crate) fn is_exact(&self) -> bool {

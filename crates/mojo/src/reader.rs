@@ -1,13 +1,17 @@
 //! One model inside an archive: its `model.ini` and its entries, below a prefix.
 
 use std::cell::RefCell;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::archive::{Archive, ArchiveError};
 use crate::cursor::Damage;
 use crate::error::{LoadError, Warning};
 use crate::ini::{self, Ini};
 use crate::limits::Limits;
+
+/// How often a model may read one entry. It takes each once or twice, but a `model.ini` can name
+/// one a million times.
+const READS_MAX: u32 = 4;
 
 /// What all models of one archive share.
 pub(crate) struct Source<'a> {
@@ -18,12 +22,14 @@ pub(crate) struct Source<'a> {
     warnings: RefCell<Vec<Warning>>,
     /// Prefixes of the models that were opened: none is opened twice.
     opened: RefCell<HashSet<String>>,
+    /// How often each entry was read.
+    reads: RefCell<HashMap<String, u32>>,
 }
 
 impl<'a> Source<'a> {
     pub(crate) fn new(archive: Archive<'a>, limits: Limits, explanations: bool) -> Self {
-        let (warnings, opened) = (RefCell::default(), RefCell::default());
-        Self { archive, limits, explanations, warnings, opened }
+        let (warnings, opened, reads) = Default::default();
+        Self { archive, limits, explanations, warnings, opened, reads }
     }
 
     pub(crate) fn into_warnings(self) -> Vec<Warning> {
@@ -98,8 +104,20 @@ impl<'r, 'a> Reader<'r, 'a> {
         self.source.archive.contains(&format!("{}{entry}", self.prefix))
     }
 
+    /// The model's entries that begin with `start`, in order.
+    pub(crate) fn names_from(&self, start: &str) -> Vec<&str> {
+        let names = self.source.archive.names_from(format!("{}{start}", self.prefix));
+        names.map(|name| name.get(self.prefix.len()..).unwrap_or_default()).collect()
+    }
+
     pub(crate) fn blob(&self, entry: &str) -> Result<Vec<u8>, LoadError> {
         let name = format!("{}{entry}", self.prefix);
+        let mut reads = self.source.reads.borrow_mut();
+        let reads = reads.entry(name.clone()).or_default();
+        *reads += 1;
+        if *reads > READS_MAX {
+            return Err(self.bad_entry(entry, format!("it is named more than {READS_MAX} times")));
+        }
         self.source.archive.read(&name).map_err(|cause| match cause {
             ArchiveError::NotFound { .. } => LoadError::MissingEntry {
                 entry: name,

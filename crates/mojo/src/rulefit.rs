@@ -9,11 +9,13 @@
 //! The linear model sees the rules' columns, then (`model_type` 1) the raw row; with `model_type`
 //! 0 the raw row alone. Source: `RuleFitMojoReader`, `MojoRuleEnsemble`, `RuleFitMojoModel`.
 
+use std::collections::HashMap;
+
 use crate::error::{LoadError, RowError, RowErrorKind};
 use crate::head::Head;
 use crate::reader::Reader;
 use crate::scorer::{Scorer, Scratch};
-use crate::submodels::{Submodel, Submodels};
+use crate::submodels::{Submodel, Submodels, first_places};
 
 #[derive(Debug)]
 pub(crate) struct RuleFit {
@@ -62,9 +64,12 @@ impl RuleFit {
         };
         let mut columns = Vec::new();
         if with_rules {
-            for depth in 0..ini.usize("depth")? {
-                for tree in 0..ini.usize("ntrees")? {
-                    columns.extend(read_tree(reader, head, &linear, depth, tree)?);
+            let (depths, trees) = (ini.usize("depth")?, ini.usize("ntrees")?);
+            let mut rules = RuleReader::new(reader, head, &linear);
+            // Each tree needs a key: a claim of more trees than there are ends at the first one.
+            for depth in 0..if trees == 0 { 0 } else { depths } {
+                for tree in 0..trees {
+                    columns.extend(rules.tree(depth, tree)?);
                 }
             }
         }
@@ -76,15 +81,8 @@ impl RuleFit {
         }
         let made = columns.len() + if with_row { head.n_features } else { 0 };
         let places = places(reader, &linear, made)?;
-        let expected = head.n_classes + usize::from(head.n_classes > 1);
-        if linear.scorer.preds_len != expected {
-            return Err(LoadError::BadValue {
-                key: "linear_model".to_owned(),
-                found: format!("a model with {} answers", linear.scorer.preds_len),
-                expected: format!("{expected}, as the rules have"),
-            });
-        }
-        Ok(Self { linear: Box::new(linear.scorer), columns, with_row, places })
+        let linear = Box::new(linear.answering(head, "linear_model")?);
+        Ok(Self { linear, columns, with_row, places })
     }
 
     pub(crate) fn is_exact(&self) -> bool {
@@ -158,113 +156,132 @@ fn places(
         .map(|i| {
             let key = format!("linear_names_{i}");
             let name = reader.ini().required_text(&key)?;
-            linear.features().iter().position(|feature| feature == name).ok_or_else(|| {
-                LoadError::BadValue {
-                    key,
-                    found: crate::ini::shorten(name),
-                    expected: "a column of the linear model".to_owned(),
-                }
+            linear.place_of_feature(name).ok_or_else(|| LoadError::BadValue {
+                key,
+                found: crate::ini::shorten(name),
+                expected: "a column of the linear model".to_owned(),
             })
         })
         .collect()
 }
 
-/// The columns of a tree.
-fn read_tree(
-    reader: &Reader<'_, '_>,
-    head: &Head,
-    linear: &Submodel,
-    depth: usize,
-    tree: usize,
-) -> Result<Vec<RuleColumn>, LoadError> {
-    let n_rules = reader.ini().usize(&format!("num_rules_M{depth}T{tree}"))?;
-    let classes = head.domains.last().and_then(Option::as_ref).filter(|levels| levels.len() > 2);
-    let Some(classes) = classes else {
-        let rules = (0..n_rules)
-            .map(|k| read_rule(reader, head, linear, &format!("{depth}_{tree}_{k}"), None));
-        return Ok(vec![Some(rules.collect::<Result<_, _>>()?)]);
-    };
-    let mut columns: Vec<RuleColumn> = classes.iter().map(|_| None).collect();
-    for k in 0..n_rules {
-        let id = format!("{depth}_{tree}_{k}");
-        let variable = reader.ini().required_text(&format!("var_name_rule_id_{id}"))?;
-        for (class, (column, level)) in columns.iter_mut().zip(classes).enumerate() {
-            if variable.ends_with(level.as_str()) {
-                let rule = read_rule(reader, head, linear, &id, Some(class))?;
-                column.get_or_insert_default().push(rule);
+/// Reads trees, one after the other.
+struct RuleReader<'a, 'r> {
+    reader: &'a Reader<'a, 'r>,
+    head: &'a Head,
+    linear: &'a Submodel,
+    /// Code of each level, for the columns of the linear model that a rule was met for.
+    codes: HashMap<usize, HashMap<&'a str, usize>>,
+    /// Columns, rules, conditions and levels that may still be kept: a rule can belong to every
+    /// class, and so take more room than the file.
+    left: usize,
+}
+
+impl<'a, 'r> RuleReader<'a, 'r> {
+    fn new(reader: &'a Reader<'a, 'r>, head: &'a Head, linear: &'a Submodel) -> Self {
+        let left = reader.limits().columns_max;
+        Self { reader, head, linear, codes: HashMap::new(), left }
+    }
+
+    fn keep(&mut self, n: usize) -> Result<(), LoadError> {
+        let limit = self.reader.limits().columns_max;
+        self.left = self.left.checked_sub(n).ok_or_else(|| LoadError::Limit {
+            what: "the number of rules with their conditions, class by class,".to_owned(),
+            found: (limit as u64).saturating_add(n as u64),
+            limit: limit as u64,
+            name: "columns_max",
+        })?;
+        Ok(())
+    }
+
+    /// The columns of a tree.
+    fn tree(&mut self, depth: usize, tree: usize) -> Result<Vec<RuleColumn>, LoadError> {
+        let (reader, head) = (self.reader, self.head);
+        let n_rules = reader.ini().usize(&format!("num_rules_M{depth}T{tree}"))?;
+        let classes =
+            head.domains.last().and_then(Option::as_ref).filter(|levels| levels.len() > 2);
+        self.keep(classes.map_or(1, Vec::len))?;
+        let Some(classes) = classes else {
+            let rules = (0..n_rules).map(|k| self.rule(&format!("{depth}_{tree}_{k}"), None));
+            return Ok(vec![Some(rules.collect::<Result<_, _>>()?)]);
+        };
+        let mut columns: Vec<RuleColumn> = classes.iter().map(|_| None).collect();
+        for k in 0..n_rules {
+            let id = format!("{depth}_{tree}_{k}");
+            let variable = reader.ini().required_text(&format!("var_name_rule_id_{id}"))?;
+            for (class, (column, level)) in columns.iter_mut().zip(classes).enumerate() {
+                if variable.ends_with(level.as_str()) {
+                    let rule = self.rule(&id, Some(class))?;
+                    column.get_or_insert_default().push(rule);
+                }
             }
         }
+        Ok(columns)
     }
-    Ok(columns)
-}
 
-fn read_rule(
-    reader: &Reader<'_, '_>,
-    head: &Head,
-    linear: &Submodel,
-    id: &str,
-    class: Option<usize>,
-) -> Result<Rule, LoadError> {
-    let ini = reader.ini();
-    let n_conditions = ini.usize(&format!("num_conditions_rule_id_{id}"))?;
-    let conditions = (0..n_conditions)
-        .map(|i| read_condition(reader, head, &format!("{i}_{id}")))
-        .collect::<Result<_, _>>()?;
-    let key = format!("var_name_rule_id_{id}");
-    let variable = ini.required_text(&key)?;
-    // `M1T5N18_dog` is a level of the column `M1T5`, of class 3 `M1T5C3`.
-    let stem = variable.split_once('N').map(|(stem, _)| stem);
-    let column = stem.map(|stem| match class {
-        Some(class) => format!("{stem}C{class}"),
-        None => stem.to_owned(),
-    });
-    let domain = column
-        .and_then(|column| linear.names.iter().position(|name| *name == column))
-        .and_then(|place| linear.domains[place].as_ref());
-    let Some(domain) = domain else {
-        return Err(LoadError::BadValue {
-            key,
-            found: crate::ini::shorten(variable),
-            expected: "a level of a categorical column of the linear model".to_owned(),
+    fn rule(&mut self, id: &str, class: Option<usize>) -> Result<Rule, LoadError> {
+        let ini = self.reader.ini();
+        let n_conditions = ini.usize(&format!("num_conditions_rule_id_{id}"))?;
+        self.keep(1)?;
+        let conditions = (0..n_conditions)
+            .map(|i| self.condition(&format!("{i}_{id}")))
+            .collect::<Result<_, _>>()?;
+        let key = format!("var_name_rule_id_{id}");
+        let variable = ini.required_text(&key)?;
+        // `M1T5N18_dog` is a level of the column `M1T5`, of class 3 `M1T5C3`.
+        let stem = variable.split_once('N').map(|(stem, _)| stem);
+        let column = stem.map(|stem| match class {
+            Some(class) => format!("{stem}C{class}"),
+            None => stem.to_owned(),
         });
-    };
-    let level = domain.iter().position(|level| level == variable);
-    Ok(Rule { conditions, level: level.map_or(f64::NAN, |level| level as f64) })
-}
-
-fn read_condition(
-    reader: &Reader<'_, '_>,
-    head: &Head,
-    id: &str,
-) -> Result<Condition, LoadError> {
-    let ini = reader.ini();
-    let key = format!("feature_index_{id}");
-    let column = ini.usize(&key)?;
-    if column >= head.n_features {
-        return Err(LoadError::BadValue {
-            key,
-            found: column.to_string(),
-            expected: format!("below {}, the number of columns", head.n_features),
-        });
+        let linear = self.linear;
+        let domain = column
+            .and_then(|column| linear.place_of(&column))
+            .and_then(|place| Some((place, linear.domains.get(place)?.as_ref()?)));
+        let Some((place, domain)) = domain else {
+            return Err(LoadError::BadValue {
+                key,
+                found: crate::ini::shorten(variable),
+                expected: "a level of a categorical column of the linear model".to_owned(),
+            });
+        };
+        let codes = self.codes.entry(place).or_insert_with(|| first_places(domain));
+        let level = codes.get(variable).copied();
+        Ok(Rule { conditions, level: level.map_or(f64::NAN, |level| level as f64) })
     }
-    let operator = ini.usize(&format!("operator_{id}"))?;
-    let test = if ini.usize(&format!("type_{id}"))? == 0 {
-        let n_levels = ini.usize(&format!("cat_treshold_length_{id}"))?;
-        let levels = (0..n_levels)
-            .map(|i| {
-                let level = ini.usize(&format!("cat_treshold_length_{i}_{id}"))?;
-                Ok(i32::try_from(level).unwrap_or(i32::MAX))
-            })
-            .collect::<Result<_, LoadError>>()?;
-        Test::In(levels)
-    } else {
-        let threshold = ini.f64(&format!("num_treshold{id}"))?;
-        match operator {
-            0 => Test::Below(threshold),
-            1 => Test::From(threshold),
-            _ => Test::Never,
+
+    fn condition(&mut self, id: &str) -> Result<Condition, LoadError> {
+        let ini = self.reader.ini();
+        let key = format!("feature_index_{id}");
+        let column = ini.usize(&key)?;
+        if column >= self.head.n_features {
+            return Err(LoadError::BadValue {
+                key,
+                found: column.to_string(),
+                expected: format!("below {}, the number of columns", self.head.n_features),
+            });
         }
-    };
-    let takes_missing = ini.bool_or(&format!("nas_included_{id}"), false)?;
-    Ok(Condition { column, test, takes_missing })
+        self.keep(1)?;
+        let operator = ini.usize(&format!("operator_{id}"))?;
+        let test = if ini.usize(&format!("type_{id}"))? == 0 {
+            let n_levels = ini.usize(&format!("cat_treshold_length_{id}"))?;
+            let levels = (0..n_levels)
+                .map(|i| {
+                    self.keep(1)?;
+                    let level = ini.usize(&format!("cat_treshold_length_{i}_{id}"))?;
+                    Ok(i32::try_from(level).unwrap_or(i32::MAX))
+                })
+                .collect::<Result<_, LoadError>>()?;
+            Test::In(levels)
+        } else {
+            let threshold = ini.f64(&format!("num_treshold{id}"))?;
+            match operator {
+                0 => Test::Below(threshold),
+                1 => Test::From(threshold),
+                _ => Test::Never,
+            }
+        };
+        let takes_missing = ini.bool_or(&format!("nas_included_{id}"), false)?;
+        Ok(Condition { column, test, takes_missing })
+    }
 }

@@ -398,6 +398,15 @@ impl Algorithm {
         }
     }
 
+    /// Whether it may refuse a row that the encoder has taken.
+    pub(crate) fn may_refuse(&self) -> bool {
+        match self {
+            Self::Gbm(_) | Self::Drf(_) | Self::XGBoost(_) => false,
+            Self::Glm(glm) => glm.may_refuse(),
+            _ => true,
+        }
+    }
+
     /// Whether no `exp`, `log` or `pow` stands between the raw row and the answer.
     pub(crate) fn is_exact(&self) -> bool {
         match self {

@@ -29,7 +29,8 @@ impl Word2Vec {
         let (n, dims) = (reader.ini().usize("vocab_size")?, reader.ini().usize("vec_size")?);
         let bytes = reader.blob("vectors")?;
         let expected = n.checked_mul(dims).and_then(|n| n.checked_mul(4));
-        if dims == 0 || expected != Some(bytes.len()) {
+        // Without words any number of dimensions would do.
+        if n == 0 || dims == 0 || expected != Some(bytes.len()) {
             let reason = format!("{} bytes, expected {n} x {dims} floats", bytes.len());
             return Err(reader.bad_entry("vectors", reason));
         }

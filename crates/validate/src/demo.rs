@@ -157,19 +157,47 @@ async fn show(
     contenders: &[Contender; 2],
     out: &mut dyn Write,
 ) -> Result<bool, DemoError> {
-    let [first, second] = contenders;
     let base = format!("http://{}", addresses.http);
+    let path = format!("/v1/models/{NAME}:predict");
+    let [first, _] = contenders;
     writeln!(out, "serving   {NAME} at {base}, admin at http://{}", addresses.admin)?;
     writeln!(out, "          {} by H2O, SHA-256 {}", first.what, first.digest.short())?;
 
-    let path = format!("/v1/models/{NAME}:predict");
     let row = ROWS.lines().next().unwrap_or_default();
-    let body = |row: &str| Bytes::from(format!(r#"{{"instances":[{row}]}}"#));
     let mut client = Client::connect(addresses.http).await?;
     let answer = expect_ok(&client.post(&path, body(row)).await?)?;
     writeln!(out, "scored    curl -d '{{\"instances\":[{row}]}}' {base}{path}")?;
     writeln!(out, "          {answer}")?;
 
+    let seen = swap_under_load(addresses, path, contenders).await?;
+    let all_right = seen.tell(contenders, out)?;
+    let metrics = client.get("/metrics").await?;
+    let lines = metrics.body.split(|&byte| byte == b'\n').count();
+    writeln!(
+        out,
+        "look at   {base}/v1/models, {base}/v2/models/{NAME}, {base}/metrics ({lines} lines)"
+    )?;
+    writeln!(out, "          http://{}/admin/models/{NAME}/revisions", addresses.admin)?;
+    Ok(all_right)
+}
+
+fn body(row: &str) -> Bytes {
+    Bytes::from(format!(r#"{{"instances":[{row}]}}"#))
+}
+
+/// What happened while models were swapped.
+struct Seen {
+    events: Vec<Event>,
+    reigns: Vec<Reign>,
+    slowest_swap: Duration,
+    rollback: Duration,
+}
+
+async fn swap_under_load(
+    addresses: Addresses,
+    path: String,
+    contenders: &[Contender; 2],
+) -> Result<Seen, DemoError> {
     let mut admin = Client::connect(addresses.admin).await?;
     let load = Load {
         address: addresses.http,
@@ -181,65 +209,51 @@ async fn show(
     let mut reigns = vec![Reign { contender: 0, from: Instant::now(), until: None }];
     let running = load.start();
     tokio::time::sleep(Duration::from_millis(300)).await;
-    let mut slowest = Duration::ZERO;
+    let mut slowest_swap = Duration::ZERO;
     // An even number, so that the first model answers again at the end.
     for number in 1..=SWAPS {
         let took = swap(&mut admin, contenders, number % 2, &mut reigns).await?;
-        slowest = slowest.max(took);
+        slowest_swap = slowest_swap.max(took);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     swap(&mut admin, contenders, 1, &mut reigns).await?;
-    let rollback = Instant::now();
-    reigns.push(Reign { contender: 0, from: rollback, until: None });
+    let from = Instant::now();
+    reigns.push(Reign { contender: 0, from, until: None });
     expect_ok(&admin.post(&format!("/admin/models/{NAME}/rollback"), Bytes::new()).await?)?;
-    let rollback_took = rollback.elapsed();
+    let rollback = from.elapsed();
     close_reign(&mut reigns);
     tokio::time::sleep(Duration::from_millis(300)).await;
-    let events = running.stop().await;
+    Ok(Seen { events: running.stop().await, reigns, slowest_swap, rollback })
+}
 
-    let verdict = Verdict::of(&events, contenders, &reigns);
-    let answers = by_revision(&events);
-    let share = |contender: &Contender| {
-        answers.get(contender.digest.to_string().as_str()).copied().unwrap_or(0)
-    };
-    writeln!(
-        out,
-        "swapped   {} -> {} and back, {} times under {PER_SECOND} requests/s, the slowest in {}",
-        first.what,
-        second.what,
-        SWAPS + 1,
-        Millis(slowest)
-    )?;
-    writeln!(
-        out,
-        "          {} requests: {} failed, {} wrong, {} by a revision that was not current",
-        events.len(),
-        verdict.failed,
-        verdict.wrong,
-        verdict.stale
-    )?;
-    writeln!(
-        out,
-        "          {} answered by {}, {} by {}; p50 {}, p99 {}",
-        share(first),
-        first.what,
-        share(second),
-        second.what,
-        Millis(quantile(&events, 0.5)),
-        Millis(quantile(&events, 0.99))
-    )?;
-    if let Some(why) = verdict.example {
-        writeln!(out, "          for example: {why}")?;
+impl Seen {
+    /// `true`: every request was answered, and rightly.
+    fn tell(&self, contenders: &[Contender; 2], out: &mut dyn Write) -> io::Result<bool> {
+        let Self { events, reigns, slowest_swap, rollback } = self;
+        let [first, second] = contenders.each_ref().map(|contender| contender.what);
+        let Verdict { failed, wrong, stale, example } = Verdict::of(events, contenders, reigns);
+        let answers = by_revision(events);
+        let [by_first, by_second] = contenders.each_ref().map(|contender| {
+            answers.get(contender.digest.to_string().as_str()).copied().unwrap_or(0)
+        });
+        let swaps = SWAPS + 1;
+        let slowest = Millis(*slowest_swap);
+        let (p50, p99) = (Millis(quantile(events, 0.5)), Millis(quantile(events, 0.99)));
+        writeln!(
+            out,
+            "swapped   {first} -> {second} and back, {swaps} times under {PER_SECOND} requests/s, \
+             the slowest in {slowest}\n          \
+             {} requests: {failed} failed, {wrong} wrong, {stale} by a revision that was not \
+             current\n          \
+             {by_first} answered by {first}, {by_second} by {second}; p50 {p50}, p99 {p99}",
+            events.len(),
+        )?;
+        if let Some(why) = example {
+            writeln!(out, "          for example: {why}")?;
+        }
+        writeln!(out, "rolled    back to {first} in {}", Millis(*rollback))?;
+        Ok(failed + wrong + stale == 0)
     }
-    writeln!(out, "rolled    back to {} in {}", first.what, Millis(rollback_took))?;
-    let metrics = client.get("/metrics").await?;
-    let lines = metrics.body.split(|&byte| byte == b'\n').count();
-    writeln!(
-        out,
-        "look at   {base}/v1/models, {base}/v2/models/{NAME}, {base}/metrics ({lines} lines)"
-    )?;
-    writeln!(out, "          http://{}/admin/models/{NAME}/revisions", addresses.admin)?;
-    Ok(verdict.failed + verdict.wrong + verdict.stale == 0)
 }
 
 /// Makes a contender current through the admin route; how long that took.

@@ -18,6 +18,12 @@ fn check(arguments: &[&str], words: &[&str]) {
 }
 
 #[test]
+fn a_category_without_a_written_form() {
+    let (model, input) = (case("kmeans_mixed", "model.zip"), case("kmeans_mixed", "input.csv"));
+    check(&["score", &model, "--input", &input], &["category Clustering cannot be written"]);
+}
+
+#[test]
 fn files_that_are_no_model() {
     let folder = Folder::new();
     let good = fs::read(case("gbm_bernoulli", "model.zip")).unwrap();
@@ -25,14 +31,12 @@ fn files_that_are_no_model() {
     let text = folder.write("text.zip", "x1,x2\n1,2\n");
     let cut = folder.write("cut.zip", &good[..good.len() / 2]);
     let input = case("gbm_bernoulli", "input.csv");
-    let kmeans = case("kmeans_mixed", "model.zip");
-    let table: [(&str, &[&str]); 6] = [
+    let table: [(&str, &[&str]); 5] = [
         (folder.0.path().to_str().unwrap(), &["is a folder", "hint: "]),
         (&folder.path("nowhere.zip"), &["cannot read", "nowhere.zip", "caused by: ", "hint: "]),
         (&empty, &["empty.zip: the file is empty", "copy it again"]),
         (&text, &["text.zip: not a zip archive"]),
         (&cut, &["cut.zip: ", "copy it again"]),
-        (&kmeans, &["algorithm `K-means` is not supported"]),
     ];
     for (model, words) in table {
         check(&["inspect", model], words);

@@ -7,7 +7,8 @@
     clippy::expect_used
 )]
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use super::{CoxPh, Interaction, InteractionKind, Numbers};
 use crate::cursor::doubles_be;
@@ -57,8 +58,9 @@ impl CoxPh {
             Numbers::Placed(places) => read_interactions(reader, head, cats, places.len())?,
         };
         let targets = ini.optional_ints("interaction_targets")?.unwrap_or_default();
-        let is_target =
-            |column: usize| targets.iter().any(|&target| usize::try_from(target) == Ok(column));
+        let targets: HashSet<usize> =
+            targets.into_iter().filter_map(|target| usize::try_from(target).ok()).collect();
+        let is_target = |column: usize| targets.contains(&column);
         Ok(Self {
             is_interaction: (0..cats).map(is_target).collect(),
             coefficients,
@@ -159,6 +161,10 @@ fn read_interactions(
     let ini = reader.ini();
     let Some(targets) = ini.optional_ints("interaction_targets")? else { return Ok(Vec::new()) };
     let (firsts, seconds) = (ini.ints("interactions_1")?, ini.ints("interactions_2")?);
+    // Interactions share their columns' levels, and no two of them a target: otherwise a list of
+    // numbers would take far more room than the file.
+    let mut shared: HashMap<usize, Arc<[String]>> = HashMap::new();
+    let mut met = HashSet::new();
     let read = |i: usize| {
         let column = |key: &str, values: &[i32]| {
             let column = values.get(i).and_then(|&column| usize::try_from(column).ok());
@@ -168,6 +174,9 @@ fn read_interactions(
             })
         };
         let target = column("interaction_targets", &targets)?;
+        if !met.insert(target) {
+            return Err(bad("interaction_targets", target.to_string(), "each column once"));
+        }
         let first = column("interactions_1", &firsts)?;
         let second = column("interactions_2", &seconds)?;
         let domain = |column: usize| head.domains.get(column).and_then(Option::as_ref);
@@ -189,7 +198,9 @@ fn read_interactions(
                 for (code, level) in levels.iter().enumerate() {
                     joined.entry(level.clone()).or_insert(code);
                 }
-                let domains = [a.clone(), b.clone()];
+                let domains = [(first, a), (second, b)].map(|(column, levels)| {
+                    Arc::clone(shared.entry(column).or_insert_with(|| levels.as_slice().into()))
+                });
                 InteractionKind::Levels { columns: [first, second], domains, joined }
             }
         };

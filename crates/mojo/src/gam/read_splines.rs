@@ -7,6 +7,8 @@
     clippy::expect_used
 )]
 
+use std::collections::HashMap;
+
 use super::basis::repeat_ends;
 use super::read::bad;
 use super::splines::{Basis, Matrix, Smooth, Splines, ThinPlate};
@@ -18,6 +20,8 @@ use crate::reader::Reader;
 
 /// Orders, powers and dimensions above it are in no file of H2O's.
 const MOST: usize = 64;
+/// The same of knots. Time grows with their square.
+const KNOTS_MOST: usize = 1 << 14;
 
 /// What the file says of one smoothed predictor.
 struct Plan {
@@ -57,8 +61,8 @@ impl Kind {
 impl Plan {
     fn check(&self) -> Result<(), LoadError> {
         let least = if self.kind == Kind::Cubic { 3 } else { 2 };
-        if self.n_knots < least {
-            let expected = format!("at least {least} knots");
+        if !(least..=KNOTS_MOST).contains(&self.n_knots) {
+            let expected = format!("from {least} to {KNOTS_MOST} knots");
             return Err(bad("num_knots_sorted", self.n_knots.to_string(), expected));
         }
         if !(1..=MOST).contains(&self.order) {
@@ -95,6 +99,7 @@ impl Splines {
         let names = read_names(reader, &plans)?;
         let bases = read_bases(reader, &plans)?;
         let mut inputs: Vec<String> = Vec::new();
+        let mut place_of: HashMap<String, usize> = HashMap::new();
         let mut smooths = Vec::new();
         let mut at = start;
         for ((plan, names), basis) in plans.iter().zip(names).zip(bases) {
@@ -104,9 +109,9 @@ impl Splines {
             }
             let mut places = Vec::new();
             for name in names {
-                let place = inputs.iter().position(|input| *input == name);
-                places.push(place.unwrap_or(inputs.len()));
-                if place.is_none() {
+                let place = *place_of.entry(name.clone()).or_insert(inputs.len());
+                places.push(place);
+                if place == inputs.len() {
                     inputs.push(name);
                 }
             }
@@ -147,7 +152,8 @@ fn read_plans(reader: &Reader<'_, '_>) -> Result<Vec<Plan>, LoadError> {
             let found = crate::ini::shorten(ini.text("bs_sorted").unwrap_or_default());
             return Err(bad("bs_sorted", found, "0s, then 2s, then 3s, then 1s"));
         };
-        let rank = plans.iter().filter(|plan| plan.kind == kind).count();
+        let rank = plans.iter().rev().take_while(|plan| plan.kind == kind).next();
+        let rank = rank.map_or(0, |plan| plan.rank.saturating_add(1));
         let plan = Plan { kind, rank, n_knots, order, dimensions };
         plan.check()?;
         plans.push(plan);

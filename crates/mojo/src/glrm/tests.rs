@@ -1,3 +1,5 @@
+//! GLRM against answers of genmodel that the corpus does not hold.
+
 use super::*;
 
 /// The model number `i` of `vectors.txt`, and its three rows.

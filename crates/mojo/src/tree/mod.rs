@@ -8,6 +8,8 @@ pub(crate) mod explain;
 mod read;
 pub(crate) mod shap;
 mod statistics;
+#[cfg(test)]
+mod tests;
 
 use crate::error::LoadError;
 use crate::reader::Reader;

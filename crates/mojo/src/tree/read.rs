@@ -67,7 +67,7 @@ pub(super) fn forest(
         let entry = |group: usize| format!("trees/t{class:02}_{group:03}.bin");
         let mut roots = Vec::new();
         // A class without any tree was not seen in training; one with holes is damaged.
-        if (0..groups).any(|group| reader.contains(&entry(group))) {
+        if has_trees(reader, class, groups) {
             for group in 0..groups {
                 let name = entry(group);
                 if !reader.contains(&name) {
@@ -94,6 +94,19 @@ pub(super) fn forest(
         weights.nodes.shrink_to_fit();
     }
     Ok(forest)
+}
+
+/// Whether one of the class's trees is there. The numbers come from the file: what is looked at is
+/// what the archive holds, not what `model.ini` claims.
+fn has_trees(reader: &Reader<'_, '_>, class: usize, groups: usize) -> bool {
+    let start = format!("trees/t{class:02}_");
+    reader.names_from(&start).into_iter().any(|name| {
+        let group = name.strip_prefix(start.as_str()).and_then(|rest| rest.strip_suffix(".bin"));
+        let group = group.and_then(|group| group.parse().ok());
+        group.is_some_and(|group: usize| {
+            group < groups && name == format!("trees/t{class:02}_{group:03}.bin")
+        })
+    })
 }
 
 /// Says beforehand what the file, the algorithm or the caller rule out.
@@ -140,8 +153,9 @@ fn statistics(
     let name = tree.replace(".bin", "_aux.bin");
     let found = if reader.contains(&name) {
         let bytes = reader.blob(&name)?;
-        Statistics::read(&bytes, nodes, base)
-            .map_err(|damage| format!("`{name}` is damaged at byte {}: {}", damage.at, damage.reason))
+        Statistics::read(&bytes, nodes, base).map_err(|damage| {
+            format!("`{name}` is damaged at byte {}: {}", damage.at, damage.reason)
+        })
     } else {
         Err(format!("`{name}` is missing from the MOJO"))
     };

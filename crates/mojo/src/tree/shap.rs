@@ -221,10 +221,12 @@ mod tests {
         let tree = Chain { features, levels };
         let mut phi = vec![0.0; features];
         add(&tree, 0, &mut phi, &mut Scratch::default());
-        let nodes: Vec<_> = (0..=2 * levels).map(|node| match tree.step(node) {
-            Step::Leaf(value) => Ok(value),
-            Step::Split { .. } => Err((node + 1, node + 2)),
-        }).collect();
+        let nodes: Vec<_> = (0..=2 * levels)
+            .map(|node| match tree.step(node) {
+                Step::Leaf(value) => Ok(value),
+                Step::Split { .. } => Err((node + 1, node + 2)),
+            })
+            .collect();
         let weights: Vec<f32> = (0..=2 * levels).map(|node| tree.weight(node)).collect();
         (phi, mean(nodes.into_iter(), &weights))
     }

@@ -58,7 +58,9 @@ impl Statistics {
                     }
                 }
             }
-            if place == 0 && let Some(root) = weights.first_mut() {
+            if place == 0
+                && let Some(root) = weights.first_mut()
+            {
                 *root = left_weight + right_weight;
             }
         }

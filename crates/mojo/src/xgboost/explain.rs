@@ -128,7 +128,7 @@ impl Walk for Walker<'_> {
         let feature = if node.flags & HOT != 0 {
             node.test as usize
         } else {
-            node.column as usize - self.one_hot.cats() + self.one_hot.cat_of.len()
+            node.column as usize - self.one_hot.cats() + self.one_hot.hots()
         };
         let (left, right) = (at + 1, node.right as usize);
         let goes_left = node.goes_left(&self.row.hot, &self.row.nums);

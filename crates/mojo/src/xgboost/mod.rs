@@ -89,8 +89,6 @@ struct OneHot {
     all_levels: bool,
     /// Zeros count as missing.
     sparse: bool,
-    /// Category that a one-hot column belongs to.
-    cat_of: Vec<u32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -301,9 +299,21 @@ impl OneHot {
         self.cat_offsets.len() - 1
     }
 
+    /// One-hot columns.
+    fn hots(&self) -> usize {
+        self.cat_offsets[self.cats()]
+    }
+
     /// Columns that the booster sees.
     fn features(&self) -> usize {
-        self.cat_of.len() + self.nums
+        self.hots() + self.nums
+    }
+
+    /// Category that a one-hot column belongs to. Searched for: a table would be as long as the
+    /// file claims.
+    fn cat_of(&self, feature: usize) -> Option<usize> {
+        let cat = self.cat_offsets.partition_point(|&start| start <= feature);
+        cat.checked_sub(1).filter(|&cat| cat < self.cats())
     }
 
     /// What a one-hot column that is not set holds.
@@ -341,10 +351,10 @@ impl OneHot {
     }
 
     fn value(&self, feature: usize, hot: &[i64], nums: &[f32]) -> f32 {
-        match self.cat_of.get(feature) {
-            Some(&cat) if hot[cat as usize] == feature as i64 => 1.0,
+        match self.cat_of(feature) {
+            Some(cat) if hot[cat] == feature as i64 => 1.0,
             Some(_) => self.cold(),
-            None => nums[feature - self.cat_of.len()],
+            None => nums[feature - self.hots()],
         }
     }
 }

@@ -7,7 +7,8 @@
 )]
 
 use super::{
-    Booster, COLD_LEFT, Covers, DEFAULT_LEFT, HOT, HOT_LEFT, LEAF, Node, Objective, OneHot, Trees, XGBoost,
+    Booster, COLD_LEFT, Covers, DEFAULT_LEFT, HOT, HOT_LEFT, LEAF, Node, Objective, OneHot, Trees,
+    XGBoost,
 };
 use crate::cursor::{Cursor, Damage};
 use crate::error::LoadError;
@@ -93,27 +94,20 @@ fn one_hot(
             format!("{}, as there are {n_features} columns", n_features.saturating_sub(cats)),
         ));
     }
-    let total = offsets.last().copied().unwrap_or(0);
-    if total.max(nums) > reader.limits().nodes_max {
+    let limit = reader.limits().columns_max;
+    if nums > limit {
         return Err(LoadError::Limit {
-            what: "the number of one-hot columns".to_owned(),
-            found: total as u64,
-            limit: reader.limits().nodes_max as u64,
-            name: "nodes_max",
+            what: "`nums`".to_owned(),
+            found: nums as u64,
+            limit: limit as u64,
+            name: "columns_max",
         });
-    }
-    let mut cat_of = Vec::new();
-    for (cat, ends) in offsets.windows(2).enumerate() {
-        if let [_, end] = ends {
-            cat_of.resize(*end, u32::try_from(cat).unwrap_or(u32::MAX));
-        }
     }
     Ok(OneHot {
         cat_offsets: offsets,
         nums,
         all_levels: ini.bool_or("use_all_factor_levels", false)?,
         sparse: ini.bool_or("sparse", false)?,
-        cat_of,
     })
 }
 
@@ -297,7 +291,12 @@ impl Source<'_> {
                 self.one_hot.features()
             )));
         };
-        let weights = if n == 0 { vec![0.0; expected] } else { self.floats(n)? };
+        // Of a booster that never learnt anything: their number is no more than a claim.
+        let weights = if n == 0 && expected <= self.limits.columns_max {
+            vec![0.0; expected]
+        } else {
+            self.floats(n)?
+        };
         if weights.len() < expected {
             return Err(self.cursor.damage(format!("{n} weights, expected {expected}")));
         }
@@ -358,7 +357,8 @@ impl Source<'_> {
                 Ok(weights) => {
                     let base = root as usize;
                     let own = trees.nodes.get(base..).unwrap_or_default().iter().enumerate();
-                    let mean = shap::mean(own.map(|(at, node)| node.or_children(at, base)), &weights);
+                    let mean =
+                        shap::mean(own.map(|(at, node)| node.or_children(at, base)), &weights);
                     covers.means.push(mean);
                     covers.nodes.extend(weights);
                 }
@@ -416,11 +416,12 @@ impl Source<'_> {
                 self.one_hot.features()
             )));
         }
-        let Some(&cat) = self.one_hot.cat_of.get(feature) else {
-            let column = feature
-                .saturating_sub(self.one_hot.cat_of.len())
-                .saturating_add(self.one_hot.cats());
-            let column = u32::try_from(column).map_err(|_| self.cursor.damage("column"))?;
+        let column = |column: usize| {
+            u32::try_from(column).map_err(|_| self.cursor.damage(format!("column {column}")))
+        };
+        let Some(cat) = self.one_hot.cat_of(feature) else {
+            let number = feature.saturating_sub(self.one_hot.hots());
+            let column = column(number.saturating_add(self.one_hot.cats()))?;
             let flags = if default_left { DEFAULT_LEFT } else { 0 };
             return Ok(Node { test: node.value.to_bits(), right: 0, column, flags });
         };
@@ -432,7 +433,6 @@ impl Source<'_> {
         if goes_left(self.one_hot.cold()) {
             flags |= COLD_LEFT;
         }
-        let test = u32::try_from(feature).map_err(|_| self.cursor.damage("feature"))?;
-        Ok(Node { test, right: 0, column: cat, flags })
+        Ok(Node { test: column(feature)?, right: 0, column: column(cat)?, flags })
     }
 }

@@ -22,7 +22,8 @@ const ALGORITHMS: &[&str] = &[
     "xgboost",
     "glm",
     "stackedensemble",
-    "rulefit", "pipeline",
+    "rulefit",
+    "pipeline",
     "kmeans",
     "pca",
     "isotonicregression",
@@ -289,8 +290,7 @@ impl Case {
                     let expected = &out["is_anomaly"];
                     self.fail(place, &format!("anomaly {is_anomaly:?}, expected {expected}"));
                 }
-                let expected =
-                    Value::Array(vec![out["score"].clone(), out["normalized"].clone()]);
+                let expected = Value::Array(vec![out["score"].clone(), out["normalized"].clone()]);
                 self.numbers(place, "anomaly", &[*score, *normalized], &expected, ulps);
             }
             Output::Uplift(p) => self.numbers(place, "uplift", p, &out["uplift"], ulps),
@@ -314,7 +314,8 @@ impl Case {
             Output::Embeddings { vectors, average } => {
                 let wide = |floats: &[f32]| floats.iter().map(|&x| x.into()).collect::<Vec<f64>>();
                 self.numbers(place, "average", &wide(average), &floats(&out["average"]), 0);
-                let expected: BTreeMap<_, _> = out["embeddings"].as_object().unwrap().iter().collect();
+                let expected: BTreeMap<_, _> =
+                    out["embeddings"].as_object().unwrap().iter().collect();
                 let vectors = vectors.chunks_exact(average.len()).filter(|v| !v[0].is_nan());
                 let vectors: Vec<Vec<f64>> = vectors.map(wide).collect();
                 if vectors.len() != expected.len() {

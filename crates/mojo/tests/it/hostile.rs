@@ -17,7 +17,7 @@ mod memory;
 mod mutate;
 mod random;
 mod trial;
-mod zip;
+pub(super) mod zip;
 
 use campaign::{Campaign, seed};
 
@@ -87,10 +87,8 @@ fn every_algorithm_of_the_corpus_has_a_campaign() {
 fn what_is_packed_again_is_read_again() {
     for algorithm in ["gbm", "stackedensemble"] {
         for (name, entries) in campaign::models(algorithm) {
-            let mut entries: Vec<_> = entries
-                .iter()
-                .map(|entry| zip::Entry::new(&entry.name, &entry.data))
-                .collect();
+            let mut entries: Vec<_> =
+                entries.iter().map(|entry| zip::Entry::new(&entry.name, &entry.data)).collect();
             for deflated in [false, true] {
                 if deflated {
                     entries.iter_mut().for_each(zip::Entry::deflate);
@@ -130,7 +128,7 @@ fn replay() {
     );
     println!("{wanted}: {what}");
     println!("kept as {}", campaign::keep(&format!("{algorithm}-{case}.zip"), &bytes).display());
-    let trial = trial::run(case, &bytes, case % 2 == 0);
+    let trial = trial::run(case, &bytes, case.is_multiple_of(2));
     println!("{}, {:?}", trial.outcome, trial.usage);
     assert!(!trial.panicked, "{}", trial.outcome);
 }

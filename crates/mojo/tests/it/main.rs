@@ -1,6 +1,15 @@
 //! The crate through its public face.
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "tests open files, print what they counted, and fail by panicking"
+)]
 
+mod altered;
 mod asked;
 mod corpus;
+mod explain;
 mod hostile;
 mod load;

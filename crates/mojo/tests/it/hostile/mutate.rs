@@ -10,20 +10,87 @@ const GROWTH_MAX: usize = 2 << 20;
 
 /// Numbers that programs stumble over, as text.
 const NUMBERS: &[&str] = &[
-    "-1", "0", "1", "2", "3", "7", "255", "65535", "65536", "100000", "1000000", "16777216",
-    "268435455", "268435456", "2147483647", "2147483648", "-2147483648", "4294967295",
-    "9223372036854775807", "1e9", "NaN", "Infinity", "-Infinity", "1e308", "-1e308", "5e-324",
-    "0.0", "-0.0", "0.5", "null", "true", "false", "", "[]", "[1]", "[NaN]", "x",
+    "-1",
+    "0",
+    "1",
+    "2",
+    "3",
+    "7",
+    "255",
+    "65535",
+    "65536",
+    "100000",
+    "1000000",
+    "16777216",
+    "268435455",
+    "268435456",
+    "2147483647",
+    "2147483648",
+    "-2147483648",
+    "4294967295",
+    "9223372036854775807",
+    "1e9",
+    "NaN",
+    "Infinity",
+    "-Infinity",
+    "1e308",
+    "-1e308",
+    "5e-324",
+    "0.0",
+    "-0.0",
+    "0.5",
+    "null",
+    "true",
+    "false",
+    "",
+    "[]",
+    "[1]",
+    "[NaN]",
+    "x",
 ];
 
 /// The same for binary fields.
 const INTEGERS: &[i64] = &[
-    0, 1, 2, 3, 0x30, 0x40, 127, 128, 255, 256, 32_767, 65_534, 65_535, 65_536, 1 << 20, 1 << 24,
-    1 << 28, i32::MAX as i64, i32::MIN as i64, u32::MAX as i64, 1 << 32, i64::MAX, i64::MIN, -1, -2,
+    0,
+    1,
+    2,
+    3,
+    0x30,
+    0x40,
+    127,
+    128,
+    255,
+    256,
+    32_767,
+    65_534,
+    65_535,
+    65_536,
+    1 << 20,
+    1 << 24,
+    1 << 28,
+    i32::MAX as i64,
+    i32::MIN as i64,
+    u32::MAX as i64,
+    1 << 32,
+    i64::MAX,
+    i64::MIN,
+    -1,
+    -2,
 ];
 
-const FLOATS: &[f64] =
-    &[f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, -0.0, 0.5, 1e30, -1e30, 1e300, 1e-40, 5e-324];
+const FLOATS: &[f64] = &[
+    f64::NAN,
+    f64::INFINITY,
+    f64::NEG_INFINITY,
+    0.0,
+    -0.0,
+    0.5,
+    1e30,
+    -1e30,
+    1e300,
+    1e-40,
+    5e-324,
+];
 
 /// Values of keys that decide how the rest is read.
 const SWITCHES: &[(&str, &[&str])] = &[
@@ -56,9 +123,20 @@ const SWITCHES: &[(&str, &[&str])] = &[
     (
         "category",
         &[
-            "Binomial", "Multinomial", "Ordinal", "Regression", "Clustering", "AutoEncoder",
-            "DimReduction", "WordEmbedding", "CoxPH", "AnomalyDetection", "TargetEncoder",
-            "BinomialUplift", "KLime", "Unknown",
+            "Binomial",
+            "Multinomial",
+            "Ordinal",
+            "Regression",
+            "Clustering",
+            "AutoEncoder",
+            "DimReduction",
+            "WordEmbedding",
+            "CoxPH",
+            "AnomalyDetection",
+            "TargetEncoder",
+            "BinomialUplift",
+            "KLime",
+            "Unknown",
         ],
     ),
     ("mojo_version", &["1.00", "1.0", "1.10", "1.20", "1.30", "1.40", "0.5", "NaN", "-1"]),
@@ -66,10 +144,7 @@ const SWITCHES: &[(&str, &[&str])] = &[
         "_genmodel_encoding",
         &["Enum", "OneHotExplicit", "Binary", "EnumLimited", "Eigen", "LabelEncoder"],
     ),
-    (
-        "link_function",
-        &["log", "logit", "ologlog", "inverse", "identity", "oprobit", "ologit"],
-    ),
+    ("link_function", &["log", "logit", "ologlog", "inverse", "identity", "oprobit", "ologit"]),
     (
         "distribution",
         &["bernoulli", "multinomial", "gaussian", "poisson", "modified_huber", "ordinal"],
@@ -83,7 +158,7 @@ pub(super) fn damage(models: &[(String, Vec<Entry>)], random: &mut Random) -> (V
     let (name, entries) = random.pick(models);
     let mut entries = entries.clone();
     let mut done = vec![name.clone()];
-    for _ in 0..1 + random.below(3) * random.below(2) {
+    for _ in 0..=(random.below(3) * random.below(2)) {
         let (_, donor) = random.pick(models);
         done.push(damage_archive(&mut entries, donor, random));
     }
@@ -109,7 +184,7 @@ fn damage_archive(entries: &mut Vec<Entry>, donor: &[Entry], random: &mut Random
         1 => {
             let other = random.below(entries.len());
             let what = format!("{} and {} swapped", entries[at].name, entries[other].name);
-            let name = std::mem::replace(&mut entries[at].name, String::new());
+            let name = std::mem::take(&mut entries[at].name);
             entries[at].name = std::mem::replace(&mut entries[other].name, name.clone());
             if at == other {
                 entries[at].name = name;
@@ -240,7 +315,8 @@ fn damage_lines(lines: &mut Vec<String>, random: &mut Random) -> String {
         0 => format!("line `{}` removed", shorten(&lines.remove(at))),
         1 => {
             let line = lines[at].clone();
-            let n = (*random.pick(&[1, 1, 2, 1000, 100_000])).min(1 + GROWTH_MAX / (line.len() + 1));
+            let n =
+                (*random.pick(&[1, 1, 2, 1000, 100_000])).min(1 + GROWTH_MAX / (line.len() + 1));
             let what = format!("line `{}` {n} times more", shorten(&line));
             lines.splice(at..at, std::iter::repeat_n(line, n));
             what
@@ -264,7 +340,8 @@ fn damage_lines(lines: &mut Vec<String>, random: &mut Random) -> String {
         8 => {
             let new = String::from_utf8_lossy(&random.bytes(12)).into_owned();
             let place = lines[at].len();
-            let place = (0..=random.below(place + 1)).rev().find(|&i| lines[at].is_char_boundary(i));
+            let place =
+                (0..=random.below(place + 1)).rev().find(|&i| lines[at].is_char_boundary(i));
             lines[at].insert_str(place.unwrap_or(0), &new);
             format!("line {at} is `{}`", shorten(&lines[at]))
         }
@@ -309,7 +386,8 @@ fn other_number(old: &str, random: &mut Random) -> String {
     let near = old.parse::<i64>().ok().filter(|_| random.one_in(3));
     match near {
         Some(old) => {
-            let steps = [old.wrapping_add(1), old.wrapping_sub(1), old.wrapping_mul(2), old.wrapping_neg()];
+            let steps =
+                [old.wrapping_add(1), old.wrapping_sub(1), old.wrapping_mul(2), old.wrapping_neg()];
             random.pick(&steps).to_string()
         }
         None => (*random.pick(NUMBERS)).to_owned(),
@@ -342,8 +420,12 @@ fn damage_array(lines: &mut [String], random: &mut Random) -> String {
     }
     let line = &mut lines[*random.pick(&arrays)];
     let (key, value) = line.split_once(" = ").unwrap_or(("", ""));
-    let mut parts: Vec<&str> =
-        value.trim_matches(['[', ']']).split(',').map(str::trim).filter(|it| !it.is_empty()).collect();
+    let mut parts: Vec<&str> = value
+        .trim_matches(['[', ']'])
+        .split(',')
+        .map(str::trim)
+        .filter(|it| !it.is_empty())
+        .collect();
     let at = random.below(parts.len());
     let what = match random.below(7) {
         0 => {

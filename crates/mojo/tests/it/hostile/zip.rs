@@ -10,24 +10,24 @@ use flate2::{Compression, Crc};
 
 /// An entry, cheap to clone.
 #[derive(Clone)]
-pub(super) struct Entry {
-    pub(super) name: String,
+pub(crate) struct Entry {
+    pub(crate) name: String,
     /// Inflated.
-    pub(super) data: Rc<[u8]>,
+    pub(crate) data: Rc<[u8]>,
     /// As it lies in the file, if it has not been changed.
     packed: Option<Rc<[u8]>>,
     crc: u32,
 }
 
 impl Entry {
-    pub(super) fn new(name: &str, data: &[u8]) -> Self {
+    pub(crate) fn new(name: &str, data: &[u8]) -> Self {
         let mut crc = Crc::new();
         crc.update(data);
         Self { name: name.to_owned(), data: data.into(), packed: None, crc: crc.sum() }
     }
 
     /// Packs what will lie in the file; what is not packed is stored.
-    pub(super) fn deflate(&mut self) {
+    pub(crate) fn deflate(&mut self) {
         let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
         encoder.write_all(&self.data).unwrap();
         self.packed = Some(encoder.finish().unwrap().into());
@@ -43,7 +43,7 @@ fn u32_at(bytes: &[u8], at: usize) -> usize {
 }
 
 /// The entries in the order of the central directory.
-pub(super) fn read(zip: &[u8]) -> Vec<Entry> {
+pub(crate) fn read(zip: &[u8]) -> Vec<Entry> {
     let end = zip.len() - 22;
     assert!(zip[end..].starts_with(b"PK\x05\x06"), "a zip without a comment");
     let mut at = u32_at(zip, end + 16);
@@ -69,7 +69,7 @@ pub(super) fn read(zip: &[u8]) -> Vec<Entry> {
 }
 
 /// The zip of these entries.
-pub(super) fn pack(entries: &[Entry]) -> Vec<u8> {
+pub(crate) fn pack(entries: &[Entry]) -> Vec<u8> {
     let mut zip = Vec::new();
     let mut directory = Vec::new();
     for entry in entries {
