@@ -93,7 +93,7 @@ impl Explainer {
                         Ok(())
                     };
                     let ids = paths.clone().and_then(|()| forest.leaf_ids());
-                    (paths, ids, Ok(()))
+                    (paths, ids, stages_fit(forest.groups().saturating_mul(forest.classes())))
                 }
                 None => {
                     let reason = format!("a model of {} has no trees", algorithm.name());
@@ -219,6 +219,17 @@ impl Explainer {
             });
         }
     }
+}
+
+/// Numbers of a row's staged answers. Classes without trees have them too, and their number comes
+/// from the file.
+const STAGES_MAX: usize = 1 << 24;
+
+fn stages_fit(stages: usize) -> Result<(), String> {
+    if stages <= STAGES_MAX {
+        return Ok(());
+    }
+    Err(format!("a row's staged answers would be {stages} numbers, at most {STAGES_MAX}"))
 }
 
 /// Name of the last contribution.

@@ -152,8 +152,8 @@ fn read_plans(reader: &Reader<'_, '_>) -> Result<Vec<Plan>, LoadError> {
             let found = crate::ini::shorten(ini.text("bs_sorted").unwrap_or_default());
             return Err(bad("bs_sorted", found, "0s, then 2s, then 3s, then 1s"));
         };
-        let rank = plans.iter().rev().take_while(|plan| plan.kind == kind).next();
-        let rank = rank.map_or(0, |plan| plan.rank.saturating_add(1));
+        let before = plans.last().filter(|plan| plan.kind == kind);
+        let rank = before.map_or(0, |plan| plan.rank.saturating_add(1));
         let plan = Plan { kind, rank, n_knots, order, dimensions };
         plan.check()?;
         plans.push(plan);

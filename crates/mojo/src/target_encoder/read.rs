@@ -79,11 +79,11 @@ pub(super) fn read(reader: &Reader<'_, '_>, head: &Head) -> Result<TargetEncoder
         let section = by_name.get(name.as_str());
         let section = section
             .ok_or_else(|| reader.bad_entry(MAP, format!("no section `[{}]`", shorten(&name))))?;
-        let answers = met.len().saturating_mul(classes.len());
-        if answers > reader.limits().columns_max {
+        let n_answers = met.len().saturating_mul(classes.len());
+        if n_answers > reader.limits().columns_max {
             return Err(LoadError::Limit {
                 what: "the number of encodings".to_owned(),
-                found: answers as u64,
+                found: n_answers as u64,
                 limit: reader.limits().columns_max as u64,
                 name: "columns_max",
             });

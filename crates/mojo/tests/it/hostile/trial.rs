@@ -4,7 +4,10 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Once};
 
-use stemson_mojo::{Batch, Cell, Column, Kind, LoadOptions, Model, Options, Output};
+use stemson_mojo::{
+    Batch, Cell, Column, Kind, LeafAssignment, LoadOptions, Model, Offers, Options, Output,
+    rank_contributions,
+};
 
 use super::memory::{self, Usage};
 
@@ -63,6 +66,9 @@ fn score(bytes: &[u8], load: &LoadOptions) -> &'static str {
     };
     // What a caller reads of a model must be there.
     assert!(model.schema().offset().is_none_or(|at| at < model.schema().columns().len()));
+    let offers = model.offers();
+    assert!(model.size().memory_bytes < 1 << 40 && model.n_trees().unwrap_or(0) < 1 << 40);
+    let _ = (model.leaf_names(), model.variable_importances().len());
     for strict in [false, true] {
         let mut batch = Batch::new(Arc::clone(&model), everything(strict));
         for row in 0..3 {
@@ -70,16 +76,22 @@ fn score(bytes: &[u8], load: &LoadOptions) -> &'static str {
         }
         batch.score();
         for row in 0..3 {
-            read(&model, &batch, row);
+            read(&model, &offers, &batch, row);
         }
-        assert_eq!(batch.converted().len(), model.schema().columns().len());
     }
     "answered"
 }
 
-/// Every explanation that can be asked for.
+/// Every explanation that can be asked for. All fields are named: a new one must come in here.
 fn everything(strict: bool) -> Options {
-    Options { strict, distances: true, reconstruct: true, ..Options::default() }
+    Options {
+        strict,
+        distances: true,
+        reconstruct: true,
+        contributions: true,
+        leaf_assignment: Some(if strict { LeafAssignment::Ids } else { LeafAssignment::Paths }),
+        staged: true,
+    }
 }
 
 /// Row 0 has nothing, row 1 what a decent caller sends, row 2 the extremes.
@@ -140,21 +152,43 @@ fn extreme(i: usize, column: &Column) -> Cell<'_> {
 }
 
 /// Reads whatever the batch offers, and holds it to what the documentation promises.
-fn read(model: &Model, batch: &Batch, row: usize) {
-    let (raw, preds) = (batch.raw(row), batch.preds(row));
-    assert!(raw.len().checked_add(preds.len()).is_some());
-    let _ = batch.distances(row);
+fn read(model: &Model, offers: &Offers, batch: &Batch, row: usize) {
+    let width = model.schema().columns().len();
+    assert!(model.schema().is_open() || batch.converted().len() == width, "converted");
+    let _ = (batch.raw(row), batch.preds(row), batch.distances(row));
     match batch.output(row) {
-        Err(refused) => assert!(!refused.to_string().is_empty()),
+        Err(refused) => {
+            assert!(!refused.to_string().is_empty());
+            assert!(batch.contributions(row).is_none() && batch.staged(row).is_none());
+            return;
+        }
         Ok(Output::Classes { index, p, calibrated }) => {
             let n = model.labels().len();
             assert!(index < n, "label {index} of {n}");
             assert_eq!(p.len(), n, "probabilities");
             assert!(calibrated.is_none_or(|p| p.len() == n), "calibrated probabilities");
         }
-        Ok(Output::Transformations(values)) => {
-            assert_eq!(values.len(), model.output_columns().len(), "transformations");
+        Ok(Output::Transformations(values) | Output::Dimensions { dimensions: values, .. }) => {
+            assert_eq!(values.len(), model.output_columns().len(), "values and their names");
+        }
+        Ok(Output::Reconstruction { original, reconstructed, .. }) => {
+            assert_eq!(original.len(), reconstructed.len(), "reconstruction");
         }
         Ok(_) => {}
+    }
+    let named = |names: &Result<Vec<String>, String>| names.as_ref().ok().map(Vec::len);
+    let contributions = batch.contributions(row);
+    assert_eq!(contributions.map(<[f32]>::len), named(&offers.contributions), "contributions");
+    if let Some(contributions) = contributions {
+        let compact = model.compact_contributions(contributions);
+        assert_eq!(Some(compact.len()), named(&model.compact_contribution_names()), "compact");
+        assert!(rank_contributions(contributions, Some(3), Some(3), true).len() <= 7);
+    }
+    assert_eq!(batch.staged(row).map(<[f64]>::len), named(&offers.staged), "staged");
+    if let Some(ids) = batch.leaf_ids(row) {
+        assert_eq!(Some(ids.len()), named(&offers.leaf_ids), "leaf ids");
+    }
+    if let Some(paths) = batch.leaf_paths(row) {
+        assert_eq!(Some(paths.count()), named(&offers.leaf_paths), "leaf paths");
     }
 }
