@@ -21,7 +21,7 @@ use std::ops::Range;
 use crate::batch::{LeafAssignment, Options};
 use crate::details::VariableImportance;
 use crate::head::Head;
-use crate::schema::{Kind, Role, Schema};
+use crate::schema::{Column, Kind, Role, Schema};
 use crate::scorer::{Algorithm, Scorer};
 use crate::tree::shap;
 use crate::xgboost::{self, XGBoost};
@@ -121,10 +121,10 @@ impl Explainer {
 
     pub(crate) fn contribution_names(&self, schema: &Schema) -> Result<Vec<String>, String> {
         let mut names = Vec::new();
-        for (column, n) in &self.offered()?.columns {
-            let levels = schema.index_of(column).map(|i| schema.columns()[i].levels.as_slice());
-            match levels {
-                Some(levels) if *n > 1 => {
+        // By place: of two columns of one name each has its own levels.
+        for (place, (column, n)) in self.offered()?.columns.iter().enumerate() {
+            match schema.columns().get(place) {
+                Some(Column { levels, .. }) if *n > 1 => {
                     names.extend(levels.iter().map(|level| format!("{column}.{level}")));
                     names.push(format!("{column}.missing(NA)"));
                 }

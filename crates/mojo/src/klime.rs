@@ -39,18 +39,22 @@ impl KLime {
         let places = clustering.features().iter().map(place).collect();
         let global = Box::new(linear(global, head, key)?);
         let mut clusters = Vec::new();
-        for i in 0..reader.ini().optional_usize("cluster_num")?.unwrap_or(0) {
+        // No row comes to a cluster that the clustering does not have.
+        let n_clusters = match &clustering.scorer.algorithm {
+            Algorithm::KMeans(kmeans) => kmeans.clusters(),
+            other => {
+                return Err(LoadError::BadValue {
+                    key: "clustering_model".to_owned(),
+                    found: other.name().to_owned(),
+                    expected: "a K-means model".to_owned(),
+                });
+            }
+        };
+        let claimed = reader.ini().optional_usize("cluster_num")?.unwrap_or(0);
+        for i in 0..claimed.min(n_clusters) {
             let key = format!("cluster_regression_model_{i}");
             let model = models.take_optional(reader, &key)?;
             clusters.push(model.map(|model| linear(model, head, &key)).transpose()?);
-            if clusters.len() > reader.limits().columns_max {
-                return Err(LoadError::Limit {
-                    what: "`cluster_num`".to_owned(),
-                    found: clusters.len() as u64,
-                    limit: reader.limits().columns_max as u64,
-                    name: "columns_max",
-                });
-            }
         }
         Ok(Self { clustering: Box::new(clustering.scorer), places, global, clusters })
     }

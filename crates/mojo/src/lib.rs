@@ -13,8 +13,8 @@
 //! let row: Vec<Cell> = model.schema().columns().iter().map(|_| Cell::Absent).collect();
 //! batch.push(&row);
 //! batch.score();
-//! match batch.output(0)? {
-//!     Output::Classes { index, p, .. } => println!("{} {p:?}", model.labels()[index]),
+//! match batch.output(0) {
+//!     Ok(Output::Classes { index, p, .. }) => println!("{} {p:?}", model.labels()[index]),
 //!     other => println!("{other:?}"),
 //! }
 //! # Ok::<(), Box<dyn std::error::Error>>(())

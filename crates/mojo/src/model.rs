@@ -22,8 +22,9 @@ pub struct LoadOptions {
     pub limits: Limits,
     /// Load models that genmodel answers wrongly without a word, and answer as it does.
     pub genmodel_quirks: bool,
-    /// Keep what leaf ids and contributions of trees need: the weight of each node, 4 bytes. Without
-    /// it a forest loads faster and takes a quarter less memory; paths and staged answers stay.
+    /// Keep what leaf ids and contributions of trees need. Costs 4 bytes per node, where a model has
+    /// contributions: a forest takes up to a third more memory, and twice as long to load, as there
+    /// is a second entry to read for each tree. Leaf paths and staged answers need none of it.
     pub explanations: bool,
 }
 

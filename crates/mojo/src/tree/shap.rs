@@ -28,7 +28,7 @@ pub(crate) trait Walk {
 /// One feature on the way from the root, `feature` -1 for the start.
 #[derive(Debug, Clone, Copy)]
 struct Element {
-    feature: i64,
+    feature: i32,
     /// Share of the data that goes this way if the feature is unknown.
     zero: f32,
     /// 1 if the row goes this way, else 0.
@@ -48,7 +48,7 @@ struct Visit {
     depth: usize,
     zero: f32,
     one: f32,
-    feature: i64,
+    feature: i32,
 }
 
 /// Buffers of one thread.
@@ -57,6 +57,8 @@ pub(crate) struct Scratch {
     /// The paths to a node and to all nodes above it, behind each other.
     path: Vec<Element>,
     visits: Vec<Visit>,
+    /// `(depth - i) / (depth + 1)` of the path to a leaf.
+    shares: Vec<f32>,
 }
 
 /// Adds the contributions of one tree to `phi`, one place per feature.
@@ -64,7 +66,7 @@ pub(crate) struct Scratch {
 /// # Panics
 /// If `phi` has no place for a feature.
 pub(crate) fn add(tree: &impl Walk, root: usize, phi: &mut [f32], scratch: &mut Scratch) {
-    let Scratch { path: paths, visits } = scratch;
+    let Scratch { path: paths, visits, shares } = scratch;
     visits.clear();
     visits.push(Visit { node: root, parent: 0, depth: 0, zero: 1.0, one: 1.0, feature: -1 });
     while let Some(visit) = visits.pop() {
@@ -78,9 +80,11 @@ pub(crate) fn add(tree: &impl Walk, root: usize, phi: &mut [f32], scratch: &mut 
         extend(path, visit.zero, visit.one, visit.feature);
         match tree.step(visit.node) {
             Step::Leaf(value) => {
-                for place in 1..=depth {
-                    let weight = unwound_sum(path, place);
-                    let element = path[place];
+                let length = (depth + 1) as f32;
+                shares.clear();
+                shares.extend((0..depth).map(|i| (depth - i) as f32 / length));
+                for (place, element) in path.iter().enumerate().skip(1) {
+                    let weight = unwound_sum(path, shares, place);
                     phi[element.feature as usize] += weight * (element.one - element.zero) * value;
                 }
             }
@@ -90,7 +94,7 @@ pub(crate) fn add(tree: &impl Walk, root: usize, phi: &mut [f32], scratch: &mut 
                 let share = |child| if all == 0.0 { 0.5 } else { tree.weight(child) / all };
                 let (hot_share, cold_share) = (share(hot), share(cold));
                 let (mut zero, mut one) = (1.0, 1.0);
-                let feature = feature as i64;
+                let feature = feature as i32;
                 if let Some(place) = path.iter().position(|element| element.feature == feature) {
                     // Tested before: both tests become one.
                     (zero, one) = (path[place].zero, path[place].one);
@@ -113,7 +117,7 @@ pub(crate) fn add(tree: &impl Walk, root: usize, phi: &mut [f32], scratch: &mut 
 }
 
 /// Sets the last element of a path.
-fn extend(path: &mut [Element], zero: f32, one: f32, feature: i64) {
+fn extend(path: &mut [Element], zero: f32, one: f32, feature: i32) {
     let depth = path.len() - 1;
     let weight = if depth == 0 { 1.0 } else { 0.0 };
     path[depth] = Element { feature, zero, one, weight };
@@ -147,23 +151,26 @@ fn unwind(path: &mut [Element], place: usize) {
 }
 
 /// Sum of the weights that the path would have without an element.
-fn unwound_sum(path: &[Element], place: usize) -> f32 {
-    let depth = path.len() - 1;
+///
+/// `shares`: `(depth - i) / (depth + 1)` for each place `i` but the last.
+fn unwound_sum(path: &[Element], shares: &[f32], place: usize) -> f32 {
     let Element { zero, one, .. } = path[place];
-    let length = (depth + 1) as f32;
-    let mut next = path[depth].weight;
+    let length = path.len() as f32;
+    let mut next = path[path.len() - 1].weight;
     let mut total = 0.0;
-    for i in (0..depth).rev() {
-        let share = (depth - i) as f32 / length;
-        if one != 0.0 {
+    let rest = path.iter().zip(shares).enumerate().rev();
+    if one != 0.0 {
+        for (i, (element, share)) in rest {
             let weight = next * length / ((i + 1) as f32 * one);
             total += weight;
-            next = path[i].weight - weight * zero * share;
-        } else if zero != 0.0 {
-            total += (path[i].weight / zero) / share;
+            next = element.weight - weight * zero * share;
         }
-        // Neither: all weights are 0, or NaN in a damaged file, where genmodel stops.
+    } else if zero != 0.0 {
+        for (_, (element, share)) in rest {
+            total += (element.weight / zero) / share;
+        }
     }
+    // Neither: all weights are 0, or NaN in a damaged file, where genmodel stops.
     total
 }
 

@@ -13,6 +13,7 @@
 //! it stopped, as long as it is the same build.
 
 mod campaign;
+mod made;
 mod memory;
 mod mutate;
 mod random;
@@ -64,11 +65,13 @@ campaigns! {
     glrm LONG,
     isolationforest LONG_TREES,
     isotonicregression LONG,
+    klime LONG,
     kmeans LONG,
     pca LONG,
     pipeline LONG,
     rulefit LONG,
     stackedensemble LONG,
+    svm LONG,
     targetencoder LONG,
     upliftdrf LONG_TREES,
     word2vec LONG,

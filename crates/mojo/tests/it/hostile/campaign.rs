@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use stemson_mojo::Digest;
 
+use super::made;
 use super::mutate;
 use super::random::Random;
 use super::trial::{self, Trial};
@@ -48,6 +49,9 @@ pub(super) fn algorithms() -> Vec<String> {
 
 /// The models of an algorithm, taken apart.
 pub(super) fn models(algorithm: &str) -> Vec<(String, Vec<Entry>)> {
+    if let Some(entries) = made::model(algorithm) {
+        return vec![("made here".to_owned(), entries)];
+    }
     let cases = index().into_iter().filter(|case| case.1 == algorithm);
     let models: Vec<_> = cases
         .map(|(case, _)| {

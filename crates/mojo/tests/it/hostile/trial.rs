@@ -68,7 +68,7 @@ fn score(bytes: &[u8], load: &LoadOptions) -> &'static str {
     assert!(model.schema().offset().is_none_or(|at| at < model.schema().columns().len()));
     let offers = model.offers();
     assert!(model.size().memory_bytes < 1 << 40 && model.n_trees().unwrap_or(0) < 1 << 40);
-    let _ = (model.leaf_names(), model.variable_importances().len());
+    assert_eq!(model.leaf_names(), offers.leaf_paths);
     for strict in [false, true] {
         let mut batch = Batch::new(Arc::clone(&model), everything(strict));
         for row in 0..3 {
