@@ -209,4 +209,21 @@ mod tests {
             assert_eq!(found.path, path, "{levels}");
         }
     }
+
+    #[test]
+    fn contributions_take_a_level_beyond_the_domain_for_present() {
+        let mut forest = chain(1);
+        forest.nodes[0].flags = NA_VS_REST;
+        forest.levels = vec![2];
+        forest.weights = Ok(Weights { nodes: vec![2.0, 1.0, 1.0], means: vec![0.0] });
+        // The right leaf is that of missing values.
+        forest.nodes[2].value = 5.0_f32.to_bits();
+        for (level, scored, explained) in [(1.0, 1.0, -2.0), (9.0, 5.0, -2.0), (f64::NAN, 5.0, 2.0)]
+        {
+            assert_eq!(forest.leaf(0, &[level]), scored, "{level}");
+            let mut phi = [0.0, 0.0];
+            forest.contribute(&[level], &mut phi, &mut shap::Scratch::default());
+            assert_eq!(phi, [explained, 0.0], "{level}");
+        }
+    }
 }

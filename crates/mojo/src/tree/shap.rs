@@ -260,4 +260,27 @@ mod tests {
         let (phi, mean) = contributions(1, 1);
         assert_eq!((phi[0], mean), (0.5, 1.5));
     }
+
+    #[test]
+    fn without_data_both_ways_are_equally_likely_and_the_mean_is_0() {
+        struct NoData;
+        impl Walk for NoData {
+            fn step(&self, node: usize) -> Step {
+                match node {
+                    0 => Step::Split { feature: 0, hot: 1, cold: 2 },
+                    leaf => Step::Leaf(leaf as f32),
+                }
+            }
+            fn weight(&self, _: usize) -> f32 {
+                0.0
+            }
+        }
+        let mut phi = [0.0];
+        add(&NoData, 0, &mut phi, &mut Scratch::default());
+        // Half of what the row has more than its sibling.
+        assert_eq!(phi, [-0.5]);
+        assert_eq!(mean([Err((1, 2)), Ok(1.0), Ok(2.0)].into_iter(), &[0.0; 3]), 0.0);
+        // A tree of one leaf has no weight.
+        assert_eq!(mean([Ok(7.0)].into_iter(), &[0.0]), 0.0);
+    }
 }
