@@ -13,6 +13,8 @@
 //! it stopped, as long as it is the same build.
 
 mod campaign;
+mod claims;
+mod exercise;
 mod made;
 mod memory;
 mod mutate;
