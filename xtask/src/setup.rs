@@ -31,6 +31,12 @@ const CARGO_DENY: Need = Need {
     install: &["cargo install cargo-deny --version 0.20.2 --locked"],
 };
 
+const CARGO_FUZZ: Need = Need {
+    name: "cargo-fuzz",
+    probe: "cargo fuzz --version",
+    install: &["cargo install cargo-fuzz --version 0.13.2 --locked"],
+};
+
 /// Servers, clients and libraries that tests talk to; none so far.
 const TESTS: &[Need] = &[];
 
@@ -70,6 +76,14 @@ pub(crate) fn platforms() -> Result<(), Failed> {
 /// Brings cargo-deny, the judge of licences and origins.
 pub(crate) fn cargo_deny() -> Result<(), Failed> {
     bring(&CARGO_DENY)
+}
+
+/// Brings cargo-fuzz; whether there is a compiler that it can work with.
+pub(crate) fn fuzzer() -> Result<bool, Failed> {
+    if !answers("cargo +nightly --version") {
+        return Ok(false);
+    }
+    bring(&CARGO_FUZZ).map(|()| true)
 }
 
 fn bring(need: &Need) -> Result<(), Failed> {
