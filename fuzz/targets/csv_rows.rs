@@ -3,8 +3,8 @@
 
 use std::sync::{Arc, LazyLock};
 
-use stemson_fuzz::{choice, model, score_rows};
 use stemson_batch::Format;
+use stemson_fuzz::{choice, model, score_rows};
 use stemson_mojo::Model;
 
 static MODEL: LazyLock<Arc<Model>> = LazyLock::new(|| model("kmeans_mixed"));

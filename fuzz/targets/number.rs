@@ -13,7 +13,10 @@ fn is_plain(text: &str) -> bool {
     let all_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
     let is_number = !whole.is_empty() || !fraction.is_empty();
-    is_number && all_digits(whole) && all_digits(fraction) && !exponent.is_empty()
+    is_number
+        && all_digits(whole)
+        && all_digits(fraction)
+        && !exponent.is_empty()
         && all_digits(exponent)
 }
 

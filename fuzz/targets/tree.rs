@@ -13,20 +13,8 @@ const MODELS: [&str; 6] = [
 ];
 
 /// As in the corpus: numbers, then categories.
-const COLUMNS: [Option<usize>; 12] = [
-    None,
-    None,
-    None,
-    None,
-    None,
-    None,
-    Some(3),
-    Some(12),
-    Some(49),
-    Some(263),
-    Some(2),
-    Some(10),
-];
+const COLUMNS: [Option<usize>; 12] =
+    [None, None, None, None, None, None, Some(3), Some(12), Some(49), Some(263), Some(2), Some(10)];
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let (model, data) = choice(data);

@@ -38,7 +38,9 @@ fn main() {
                 seeds.add("model", &format!("{case}-{}", entry.name), &seed);
             }
             let aux = entry.name.replace(".bin", "_aux.bin");
-            if let Some(tree) = entry.name.strip_prefix("trees/") && aux != entry.name {
+            if let Some(tree) = entry.name.strip_prefix("trees/")
+                && aux != entry.name
+            {
                 let tree = format!("{case}-{tree}");
                 if *case == "extisofor" {
                     seeds.add("eif", &tree, &entry.data);
@@ -86,9 +88,27 @@ fn piece_of(map: &[u8]) -> &[u8] {
 /// Numbers and rows are short enough to stand here.
 fn rows(seeds: &Seeds) {
     let numbers = [
-        "1", "-0.0", "1e400", "4.9E-324", " 3.5 ", "0x1p3", "0x.8P-2d", "1d", "2.5f", "NaN",
-        "+Infinity", "nan", "1_000", "1e", ".", "5.", ".5", "9007199254740993", "1e-999999999999",
-        "2.2250738585072011e-308", "1.7976931348623159e308",
+        "1",
+        "-0.0",
+        "1e400",
+        "4.9E-324",
+        " 3.5 ",
+        "0x1p3",
+        "0x.8P-2d",
+        "1d",
+        "2.5f",
+        "NaN",
+        "+Infinity",
+        "nan",
+        "1_000",
+        "1e",
+        ".",
+        "5.",
+        ".5",
+        "9007199254740993",
+        "1e-999999999999",
+        "2.2250738585072011e-308",
+        "1.7976931348623159e308",
     ];
     for (place, number) in numbers.iter().enumerate() {
         seeds.add("number", &place.to_string(), number.as_bytes());

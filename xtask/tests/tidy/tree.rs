@@ -7,6 +7,9 @@ use std::path::Path;
 /// Folders that hold nothing of ours.
 const SKIPPED: &[&str] = &[".git", "target", "stemson-data", "node_modules"];
 
+/// What the fuzzer finds and leaves.
+const FUZZED: &[&str] = &["fuzz/artifacts", "fuzz/corpus", "fuzz/coverage"];
+
 pub(crate) struct File {
     /// From the root, with `/`.
     pub(crate) path: String,
@@ -41,7 +44,7 @@ impl Tree {
                     if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") };
                 let meta = entry.metadata().expect("a file of the checkout");
                 if meta.is_dir() {
-                    if !SKIPPED.contains(&name.as_str()) {
+                    if !SKIPPED.contains(&name.as_str()) && !FUZZED.contains(&path.as_str()) {
                         folders.push(path);
                     }
                     continue;
