@@ -9,6 +9,9 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let (place, data) = choice(data);
     let mut entries = entries(model);
     let place = place % entries.len();
-    entries[place] = entry(&entries[place].name.clone(), data);
+    let name = entries[place].name.clone();
+    entries[place] = entry(&name, data);
+    // H2O's own description takes longer to read than all the rest, and no answer needs it.
+    entries.retain(|entry| entry.name == name || !entry.name.starts_with("experimental/"));
     exercise_entries(&entries);
 });

@@ -4,6 +4,7 @@
 //! them. Never a step that only exists here: a rule about the code is a test (`tests/tidy.rs`).
 #![expect(clippy::print_stderr, reason = "talks to a developer in a terminal")]
 
+mod fuzz;
 mod setup;
 mod step;
 
@@ -20,7 +21,7 @@ Usage: cargo xtask COMMAND
   test [--all]   sets up what the tests need, then runs them all; --all: the long ones too
   platforms      the corpus on musl and, emulated, on aarch64: the same bits (part of test)
   generate       writes the files that tests compare with what the code says
-  fuzz [--time S] [TARGET ...]   random bytes into every parser, S seconds each (600)
+  fuzz [--time S] [TARGET ...]   libFuzzer on every parser, up to S seconds each (600)
   ci             format, lints, documentation, licences, tests: what must be green
   bench [NAME]   figures beside a rival's, into docs/performance.md; without NAME: the list
 ";
@@ -33,8 +34,8 @@ fn main() -> ExitCode {
         ["test", "--all"] => test(true),
         ["platforms"] => platforms(),
         ["generate"] => generate(),
-        ["fuzz", "--time", seconds, targets @ ..] => fuzz(seconds, targets),
-        ["fuzz", targets @ ..] => fuzz("600", targets),
+        ["fuzz", "--time", seconds, targets @ ..] => fuzz::run(seconds, targets),
+        ["fuzz", targets @ ..] => fuzz::run("600", targets),
         ["ci"] => ci(),
         ["bench", names @ ..] => bench(names),
         [] | ["help" | "--help" | "-h"] => {
@@ -118,45 +119,6 @@ fn generate() -> Result<(), Failed> {
         Step::new(page, command).env("STEMSON_GENERATE", "1").run()?;
     }
     Ok(())
-}
-
-/// Targets of `fuzz/targets` under libFuzzer; without a nightly compiler the long form of the test
-/// that damages the corpus, which reaches the same parsers.
-fn fuzz(seconds: &str, targets: &[&str]) -> Result<(), Failed> {
-    if seconds.parse::<u32>().is_err() {
-        return Err(Failed::new("fuzz", format!("`{seconds}` is no number of seconds")));
-    }
-    if !setup::fuzzer()? {
-        eprintln!("==> fuzz: no nightly compiler (`rustup toolchain install nightly`)");
-        let damage = "cargo test --package stemson-mojo --test it -- --ignored hostile::long";
-        return Step::new("damage", damage).run();
-    }
-    let seeds = "cargo +nightly run --quiet --manifest-path fuzz/Cargo.toml --bin seeds";
-    Step::new("seeds", seeds).run()?;
-    let all = fuzz_targets()?;
-    let chosen =
-        all.iter().map(String::as_str).filter(|it| targets.is_empty() || targets.contains(it));
-    let run = |target: &str| {
-        // What a model may take, and what one input may last: with the sanitizer all is slower.
-        let limits = "-runs=10000000 -malloc_limit_mb=512 -rss_limit_mb=2048 -timeout=10";
-        let call =
-            format!("cargo +nightly fuzz run {target} -- -max_total_time={seconds} {limits}");
-        Step::new("fuzz", &call).arguments(&["-print_final_stats=1"]).run()
-    };
-    let outcomes: Vec<_> = chosen.map(run).collect();
-    if outcomes.len() < targets.len() || outcomes.is_empty() {
-        return Err(Failed::new("fuzz", format!("the targets are {}", all.join(", "))));
-    }
-    outcomes.into_iter().collect()
-}
-
-fn fuzz_targets() -> Result<Vec<String>, Failed> {
-    let failed = |cause| Failed::new("fuzz", format!("fuzz/targets cannot be read: {cause}"));
-    let files = std::fs::read_dir(root().join("fuzz/targets")).map_err(failed)?;
-    let stem = |file: std::fs::DirEntry| Some(file.path().file_stem()?.to_str()?.to_owned());
-    let mut names: Vec<String> = files.flatten().filter_map(stem).collect();
-    names.sort();
-    Ok(names)
 }
 
 /// Everything is run even if something fails early: one look at the log shows all there is to mend.

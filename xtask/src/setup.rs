@@ -31,11 +31,19 @@ const CARGO_DENY: Need = Need {
     install: &["cargo install cargo-deny --version 0.20.2 --locked"],
 };
 
-const CARGO_FUZZ: Need = Need {
-    name: "cargo-fuzz",
-    probe: "cargo fuzz --version",
-    install: &["cargo install cargo-fuzz --version 0.13.2 --locked"],
-};
+/// libFuzzer is C++ and comes as source.
+const FUZZER: &[Need] = &[
+    Need {
+        name: "cargo-fuzz",
+        probe: "cargo fuzz --version",
+        install: &["cargo install cargo-fuzz --version 0.13.2 --locked"],
+    },
+    Need {
+        name: "c++",
+        probe: "c++ --version",
+        install: &["apt-get update -qq", "apt-get install -y -qq g++"],
+    },
+];
 
 /// Servers, clients and libraries that tests talk to; none so far.
 const TESTS: &[Need] = &[];
@@ -78,12 +86,9 @@ pub(crate) fn cargo_deny() -> Result<(), Failed> {
     bring(&CARGO_DENY)
 }
 
-/// Brings cargo-fuzz; whether there is a compiler that it can work with.
-pub(crate) fn fuzzer() -> Result<bool, Failed> {
-    if !answers("cargo +nightly --version") {
-        return Ok(false);
-    }
-    bring(&CARGO_FUZZ).map(|()| true)
+/// Brings cargo-fuzz and what it compiles libFuzzer with.
+pub(crate) fn fuzzer() -> Result<(), Failed> {
+    FUZZER.iter().try_for_each(bring)
 }
 
 fn bring(need: &Need) -> Result<(), Failed> {

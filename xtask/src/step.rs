@@ -2,7 +2,8 @@
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::process::{Command, Stdio};
+use std::io::{self, BufRead as _, BufReader};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::Instant;
 
 /// A step that did not succeed; what went wrong stands in its own output above.
@@ -64,11 +65,33 @@ impl Step {
         self
     }
 
-    pub(crate) fn run(mut self) -> Result<(), Failed> {
+    pub(crate) fn run(self) -> Result<(), Failed> {
+        self.run_by(Command::status)
+    }
+
+    /// The same, and `hear` is called with each line that goes to standard error, on its way there.
+    pub(crate) fn listen(mut self, mut hear: impl FnMut(&str)) -> Result<(), Failed> {
+        self.command.stderr(Stdio::piped());
+        self.run_by(|command| {
+            let mut child = command.spawn()?;
+            let lines = child.stderr.take().map(|pipe| BufReader::new(pipe).split(b'\n'));
+            for line in lines.into_iter().flatten() {
+                let line = String::from_utf8_lossy(&line?).into_owned();
+                eprintln!("{line}");
+                hear(&line);
+            }
+            child.wait()
+        })
+    }
+
+    fn run_by(
+        mut self,
+        run: impl FnOnce(&mut Command) -> io::Result<ExitStatus>,
+    ) -> Result<(), Failed> {
         eprintln!("==> {}: {}", self.name, self.shown);
         let start = Instant::now();
-        let status = self.command.status().map_err(|cause| {
-            Failed::new(self.name, format!("`{}` cannot be started: {cause}", self.shown))
+        let status = run(&mut self.command).map_err(|cause| {
+            Failed::new(self.name, format!("`{}` cannot be run: {cause}", self.shown))
         })?;
         if !status.success() {
             eprintln!("==> {}: FAILED", self.name);

@@ -115,7 +115,7 @@ fn rows(seeds: &Seeds) {
     }
     let csv = [
         "x1,x2,c3\n1,2,a\n,NA,\"b \"\"c\"\"\"\n",
-        "x1,x2\r\n1e5,0x1p3\r\n\r\n-1,\"2\n3\"\r\n",
+        "x1,x2,tf,c12,c60\r\n1e5,0x1p3,true,m04,k17\r\n\r\n-1,\"2\n3\",,x,\r\n",
         "x1;c3\n1;a\n",
         "\u{feff}x1,x2\n1,2",
     ];
