@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-/// Folders that hold nothing of ours.
+/// What holds nothing of ours; in a second checkout of one clone `.git` is a file.
 const SKIPPED: &[&str] = &[".git", "target", "stemson-data", "node_modules"];
 
 /// What the fuzzer finds and leaves.
@@ -42,11 +42,12 @@ impl Tree {
                 let name = entry.file_name().into_string().expect("file names are UTF-8");
                 let path =
                     if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") };
+                if SKIPPED.contains(&name.as_str()) || FUZZED.contains(&path.as_str()) {
+                    continue;
+                }
                 let meta = entry.metadata().expect("a file of the checkout");
                 if meta.is_dir() {
-                    if !SKIPPED.contains(&name.as_str()) && !FUZZED.contains(&path.as_str()) {
-                        folders.push(path);
-                    }
+                    folders.push(path);
                     continue;
                 }
                 let text =
