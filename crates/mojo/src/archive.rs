@@ -11,8 +11,8 @@
 //! - Every bound of [`Limits`] holds before the work that it bounds is done.
 //!
 //! Read are the methods stored and deflate, zip64, and data descriptors (which Java writes for
-//! every entry). Unclaimed bytes between entries are ignored, archives inside archives are plain
-//! entries. Format: PKWARE APPNOTE 6.3, sections 4.3 to 4.5.
+//! every entry). Unclaimed bytes between entries are ignored, archives inside the archive refused.
+//! Format: PKWARE APPNOTE 6.3, sections 4.3 to 4.5.
 
 // Tests may index and lie; the parsers may not.
 #![cfg_attr(
@@ -74,6 +74,7 @@ impl<'a> Archive<'a> {
         directory::check_places(&entries)?;
         directory::check_sizes(&entries, limits)?;
         directory::check_local_headers(bytes, &entries)?;
+        directory::check_nesting(bytes, &entries)?;
         Ok(Self {
             bytes,
             entries,

@@ -62,6 +62,9 @@ mod label;
 mod limits;
 mod link;
 pub mod math;
+#[cfg(test)]
+#[path = "../tests/it/hostile/memory.rs"]
+mod memory;
 mod model;
 mod output;
 mod pca;

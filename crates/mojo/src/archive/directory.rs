@@ -15,7 +15,7 @@ const CENTRAL: &[u8] = b"PK\x01\x02";
 const END: &[u8] = b"PK\x05\x06";
 const END64: &[u8] = b"PK\x06\x06";
 const LOCATOR64: &[u8] = b"PK\x06\x07";
-/// First bytes of a split archive's first part.
+/// First bytes of a split archive's first part, and of a data descriptor.
 const SPLIT: &[u8] = b"PK\x07\x08";
 
 const CENTRAL_LEN: u64 = 46;
@@ -161,8 +161,55 @@ pub(super) fn check_local_headers(bytes: &[u8], entries: &[Entry<'_>]) -> Result
             .and_then(|rest| Local::read(&mut Bytes(rest)))
             .ok_or_else(|| no_local_header(entry.name, entry.header as u64))?;
         local.agree_with(entry)?;
+        let is_silent =
+            local.flags & STREAMED != 0 && (local.crc, local.stored, local.size) == (0, 0, 0);
+        if is_silent && !entry.data.is_empty() {
+            check_descriptor(bytes.get(entry.data.end..).unwrap_or_default(), entry)?;
+        }
     }
     Ok(())
+}
+
+/// What stands behind the data instead of in the header: checksum and sizes, in four or eight bytes
+/// each, with or without a signature.
+fn check_descriptor(rest: &[u8], entry: &Entry<'_>) -> Result<(), ArchiveError> {
+    let stored = entry.data.len() as u64;
+    let agrees = |rest: &[u8]| {
+        let mut narrow = Bytes(rest);
+        let crc = narrow.u32();
+        let mut wide = Bytes(narrow.0);
+        let sizes = [narrow.u32().map(u64::from), narrow.u32().map(u64::from)];
+        let wide = [wide.u64(), wide.u64()];
+        let expected = [Some(stored), Some(entry.size)];
+        crc == Some(entry.crc) && (sizes == expected || wide == expected)
+    };
+    if rest.strip_prefix(SPLIT).is_some_and(agrees) || agrees(rest) {
+        return Ok(());
+    }
+    Err(ArchiveError::HeaderMismatch {
+        entry: shown(entry.name),
+        field: "descriptor",
+        directory: format!("{:08x}, {stored}, {}", entry.crc, entry.size),
+        local: "something else behind its bytes".to_owned(),
+    })
+}
+
+/// No entry is an archive by its name, or by its first bytes where they lie open. A Java archive may
+/// hold others: it is no MOJO, and is called what it is.
+pub(super) fn check_nesting(bytes: &[u8], entries: &[Entry<'_>]) -> Result<(), ArchiveError> {
+    if entries.iter().any(|entry| entry.name == "META-INF/MANIFEST.MF") {
+        return Ok(());
+    }
+    let is_archive = |entry: &&Entry<'_>| {
+        let data = bytes.get(entry.data.clone()).unwrap_or_default();
+        let extension = entry.name.rsplit_once('.').map_or("", |(_, extension)| extension);
+        ["zip", "jar"].iter().any(|it| extension.eq_ignore_ascii_case(it))
+            || (entry.method == Method::Stored && data.starts_with(LOCAL))
+    };
+    match entries.iter().find(is_archive) {
+        Some(entry) => Err(ArchiveError::Nested { entry: shown(entry.name) }),
+        None => Ok(()),
+    }
 }
 
 fn no_local_header(name: &str, at: u64) -> ArchiveError {

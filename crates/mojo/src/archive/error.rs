@@ -131,6 +131,12 @@ pub enum ArchiveError {
         /// Name inside the archive.
         entry: String,
     },
+    /// An archive inside the archive; a MOJO has none.
+    #[error("`{entry}` is an archive inside the archive: unpack it, and give the MOJO itself")]
+    Nested {
+        /// Name inside the archive.
+        entry: String,
+    },
     /// A password is needed.
     #[error("`{entry}` is encrypted: repack the archive without a password")]
     Encrypted {
@@ -156,7 +162,8 @@ pub enum ArchiveError {
     HeaderMismatch {
         /// Name inside the archive, after the directory.
         entry: String,
-        /// `place`, `name`, `flags`, `method`, `crc`, `stored size`, `inflated size`.
+        /// `place`, `name`, `flags`, `method`, `crc`, `stored size`, `inflated size`,
+        /// `descriptor` (the same behind the entry's bytes).
         field: &'static str,
         /// What the directory says.
         directory: String,
@@ -234,6 +241,7 @@ impl ArchiveError {
             Self::DuplicateName { .. } => "duplicate_name",
             Self::BadName { .. } => "bad_name",
             Self::Symlink { .. } => "symlink",
+            Self::Nested { .. } => "nested_archive",
             Self::Encrypted { .. } => "encrypted",
             Self::UnknownMethod { .. } => "unknown_method",
             Self::HeaderMismatch { .. } => "header_mismatch",

@@ -1,12 +1,17 @@
 //! Sound archives are read, hostile ones refused, each with its own word.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use super::forge::{self, Forge, Forged};
 use super::{Archive, ArchiveError};
 use crate::limits::Limits;
+use crate::memory;
 
 const TEXT: &[u8] = b"[info]\nalgorithm = Gradient Boosting Machine\n";
+
+/// Held at the same time while an archive is refused.
+const PEAK_BYTES_MAX: usize = 64 << 20;
 
 /// Everything that the archive holds, in order.
 fn read_all(bytes: &[u8], limits: &Limits) -> Result<Vec<(String, Vec<u8>)>, ArchiveError> {
@@ -78,6 +83,7 @@ fn reads_what_writers_write() {
     let big = vec![b'x'; 3 << 20];
     let data = noise(5000);
     let inner = Forge::of([ini()]).bytes();
+    let java = || Forged::stored("META-INF/MANIFEST.MF", b"");
     let gap = Forged { gap: b"dead bytes".to_vec(), ..Forged::stored("d", &data) };
     let table: Vec<Sound<'_>> = vec![
         ("no entries", vec![], vec![]),
@@ -85,7 +91,11 @@ fn reads_what_writers_write() {
         ("empty", vec![Forged::stored("a", b""), Forged::deflated("b", b"")], vec![b"", b""]),
         ("above the first buffer", vec![Forged::deflated("a", &big)], vec![&big]),
         ("zip64", vec![Forged::stored("a", &data).wide(5000, 5000, 0)], vec![&data]),
-        ("nested", vec![Forged::stored("in.zip", &inner)], vec![&inner]),
+        (
+            "nested in a Java archive",
+            vec![java(), Forged::stored("in.jar", &inner)],
+            vec![b"", &inner],
+        ),
         ("gap", vec![ini(), gap], vec![TEXT, &data]),
         ("not English", vec![Forged::stored("größe/日本", &data)], vec![&data]),
         (
@@ -194,6 +204,12 @@ fn hostile_entries() -> Vec<(&'static str, Forged, &'static str)> {
     let longer: Vec<u8> = [forge::deflate(TEXT), b"more".to_vec()].concat();
     let cut = &forge::deflate(&noise(300))[..200];
     let wide = |size| entry().wide(size, forge::deflate(TEXT).len() as u64, 0);
+    let inner = Forge::of([ini()]).bytes();
+    let streamed = |at: usize| {
+        let mut entry = entry().streamed(true, false);
+        entry.descriptor[at] ^= 1;
+        entry
+    };
     vec![
         ("twice", named(b"model.ini"), "duplicate_name"),
         ("absolute", named(b"/etc/passwd"), "bad_name"),
@@ -207,6 +223,13 @@ fn hostile_entries() -> Vec<(&'static str, Forged, &'static str)> {
         ("not UTF-8", named(b"gr\xf6sse"), "bad_name"),
         ("folder with data", named(b"trees/"), "bad_name"),
         ("symbolic link", Forged { external: 0o120_777 << 16, ..entry() }, "symlink"),
+        ("nested, by its name", Forged::deflated("in.zip", &inner), "nested_archive"),
+        ("nested, a Java archive", Forged::deflated("lib/in.JAR", &inner), "nested_archive"),
+        ("nested, by what it is", Forged::stored("domains/d000.txt", &inner), "nested_archive"),
+        ("descriptor with another checksum", streamed(4), "header_mismatch"),
+        ("descriptor with another size in the file", streamed(8), "header_mismatch"),
+        ("descriptor with another size", streamed(12), "header_mismatch"),
+        ("no descriptor", Forged { descriptor: Vec::new(), ..streamed(0) }, "header_mismatch"),
         ("encrypted", entry().both(|header| header.flags |= 1), "encrypted"),
         ("strongly encrypted", entry().both(|header| header.flags |= 0x41), "encrypted"),
         ("AES", entry().both(|h| (h.flags, h.method) = (1, 99)), "encrypted"),
@@ -308,7 +331,9 @@ fn hostile_ends() -> Vec<(&'static str, Forge, &'static str)> {
 fn each_hostile_archive_is_refused_with_its_own_word() {
     let mut seen = BTreeSet::new();
     for (what, bytes, limits, wanted) in hostile() {
-        assert_eq!(kind(&bytes, &limits), wanted, "{what}");
+        let (found, usage) = memory::measure(0, || kind(&bytes, &limits));
+        assert_eq!(found, wanted, "{what}");
+        assert!(usage.peak_bytes < PEAK_BYTES_MAX, "{what}: {usage:?}");
         seen.insert(wanted);
     }
     let all = [
@@ -323,6 +348,7 @@ fn each_hostile_archive_is_refused_with_its_own_word() {
         "header_mismatch",
         "inflation_ratio",
         "multi_disk",
+        "nested_archive",
         "not_zip",
         "overlap",
         "prefix",
@@ -334,6 +360,23 @@ fn each_hostile_archive_is_refused_with_its_own_word() {
         "unknown_method",
     ];
     assert_eq!(seen.into_iter().collect::<Vec<_>>(), all);
+}
+
+/// The machine must have nothing else to do, which only the long form may ask for.
+#[test]
+#[ignore = "measures time"]
+#[expect(clippy::disallowed_methods, reason = "measures time")]
+fn each_hostile_archive_is_refused_in_100_ms() {
+    for (what, bytes, limits, _) in hostile() {
+        let took = |_| {
+            let start = Instant::now();
+            kind(&bytes, &limits);
+            start.elapsed()
+        };
+        let took = (0..5).map(took).min().unwrap();
+        println!("{:9.3} ms  {what}", took.as_secs_f64() * 1e3);
+        assert!(took < Duration::from_millis(100), "{what}: {took:?}");
+    }
 }
 
 #[test]
