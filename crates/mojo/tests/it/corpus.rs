@@ -131,7 +131,7 @@ allow, and on any platform where the fingerprint of all answers' bits is another
 
 const FNV_PRIME: u64 = 0x100_0000_01b3;
 
-fn folders() -> Vec<PathBuf> {
+pub(super) fn folders() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/corpora/mojo");
     let mut folders: Vec<PathBuf> = fs::read_dir(root)
         .unwrap()
@@ -151,15 +151,18 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or_else(|| panic!("no `{key}` in {value}"))
 }
 
-fn check(folder: &Path, expected: &[Value]) -> Case {
-    let id = folder.file_name().unwrap().to_string_lossy().into_owned();
+pub(super) fn load(folder: &Path) -> Arc<Model> {
     let bytes = fs::read(folder.join("model.zip")).unwrap();
     let quirks = LoadOptions { genmodel_quirks: true, ..LoadOptions::default() };
-    let model = match Model::load(&bytes, &LoadOptions::default()) {
+    Arc::new(match Model::load(&bytes, &LoadOptions::default()) {
         Err(refused) if refused.kind() == "quirk" => Model::load(&bytes, &quirks).unwrap(),
-        loaded => loaded.unwrap_or_else(|error| panic!("{id}: {error}")),
-    };
-    let mut case = Case { id, model: Arc::new(model), tally: Tally::default(), wrong: Vec::new() };
+        loaded => loaded.unwrap_or_else(|error| panic!("{}: {error}", folder.display())),
+    })
+}
+
+fn check(folder: &Path, expected: &[Value]) -> Case {
+    let id = folder.file_name().unwrap().to_string_lossy().into_owned();
+    let mut case = Case { id, model: load(folder), tally: Tally::default(), wrong: Vec::new() };
     case.describes_itself(&expected[0]);
     let rows = csv(&folder.join("input.csv"));
     for (strict, cfg) in [(false, "lenient"), (true, "strict")] {
@@ -396,10 +399,10 @@ fn kind(error: &Value) -> RowErrorKind {
     }
 }
 
-type TextRow = BTreeMap<String, String>;
+pub(super) type TextRow = BTreeMap<String, String>;
 
 /// An empty cell is absent.
-fn text_cells<'a>(model: &Model, row: &'a TextRow) -> Vec<Cell<'a>> {
+pub(super) fn text_cells<'a>(model: &Model, row: &'a TextRow) -> Vec<Cell<'a>> {
     if model.schema().is_open() {
         return row.values().map(|text| Cell::Text(text)).collect();
     }
@@ -427,7 +430,7 @@ fn typed_cells<'a>(model: &Model, row: &'a Value) -> Vec<Cell<'a>> {
 }
 
 /// RFC 4180 with LF or CRLF; a CR outside of quotes is no part of a cell.
-fn csv(path: &Path) -> Vec<TextRow> {
+pub(super) fn csv(path: &Path) -> Vec<TextRow> {
     let text = fs::read_to_string(path).unwrap();
     let (mut rows, mut record, mut cell) = (Vec::new(), Vec::new(), String::new());
     let mut quoted = false;

@@ -10,6 +10,7 @@
 mod altered;
 mod asked;
 mod corpus;
+mod cuts;
 mod explain;
 mod hostile;
 mod load;
