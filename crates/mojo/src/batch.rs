@@ -189,6 +189,24 @@ impl Batch {
         self.refused.push(refused);
     }
 
+    /// Adds raw rows, as genmodel's `score0` takes them, without offset.
+    ///
+    /// `rows`: row-major, `n x` [`Model::raw_len`], in model order: the number or the index of the
+    /// level, NaN = missing. Nothing is checked or converted.
+    ///
+    /// # Panics
+    /// If `rows` ends in the middle of a row, or the schema [is open](crate::Schema::is_open): its
+    /// rows are words.
+    pub fn push_raw(&mut self, rows: &[f64]) {
+        let width = self.model.encoder.width;
+        assert!(!self.model.schema().is_open(), "the rows of this model are words");
+        assert_eq!(rows.len() % width, 0, "whole rows of {width} numbers");
+        self.raw.extend_from_slice(rows);
+        let len = self.raw.len() / width;
+        self.offsets.resize(len, 0.0);
+        self.refused.resize(len, None);
+    }
+
     /// Scores all rows that have not been scored yet.
     pub fn score(&mut self) {
         let rows = self.len();

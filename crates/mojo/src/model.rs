@@ -172,6 +172,14 @@ impl Model {
         &self.schema
     }
 
+    /// How many numbers the raw row has, which is what `score0` of genmodel takes. With an encoding
+    /// other than `Enum` they are more than the columns of the schema.
+    ///
+    /// Source: `GenModel.nfeatures`.
+    pub fn raw_len(&self) -> usize {
+        self.encoder.width
+    }
+
     /// The labels of a classification in domain order, else empty.
     pub fn labels(&self) -> &[String] {
         &self.labels

@@ -131,3 +131,26 @@ fn words_come_from_any_column() {
     let (alone, average) = row(2);
     assert_eq!((&alone[..8], &average[..]), (&vectors[..8], &vectors[..8]));
 }
+
+#[test]
+fn raw_rows_answer_as_the_rows_they_come_from() {
+    for id in ["gbm_bernoulli", "drf_enc_onehotexplicit", "glm_binomial", "glrm_simplex"] {
+        let model = case(id);
+        let mut cells = Batch::new(Arc::clone(&model), Options::default());
+        rows(&model, 5).iter().for_each(|row| cells.push(row));
+        cells.score();
+        let raw: Vec<f64> = (0..5).flat_map(|row| cells.raw(row)).copied().collect();
+        assert_eq!(raw.len(), 5 * model.raw_len(), "{id}");
+        let mut batch = Batch::new(Arc::clone(&model), Options::default());
+        let (first, rest) = raw.split_at(2 * model.raw_len());
+        batch.push_raw(first);
+        batch.score();
+        batch.push_raw(rest);
+        batch.score();
+        assert_eq!(batch.len(), 5, "{id}");
+        for row in 0..5 {
+            assert_eq!(batch.preds(row), cells.preds(row), "{id}: {row}");
+            assert_eq!(batch.output(row), cells.output(row), "{id}: {row}");
+        }
+    }
+}
