@@ -5,3 +5,4 @@
 mod client;
 pub mod demo;
 mod load;
+pub mod verdict;
