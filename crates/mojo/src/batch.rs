@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::encode::{self, Cell, Conversion};
 use crate::error::RowError;
 use crate::explain::{Explanations, LeafPaths};
 use crate::head::Category;
@@ -56,20 +55,20 @@ pub struct Converted {
 /// batch holds 8 bytes per row and column.
 #[derive(Debug)]
 pub struct Batch {
-    model: Arc<Model>,
-    options: Options,
+    pub(crate) model: Arc<Model>,
+    pub(crate) options: Options,
     /// Row-major, rows x columns in model order, NaN = missing.
-    raw: Vec<f64>,
-    offsets: Vec<f64>,
+    pub(crate) raw: Vec<f64>,
+    pub(crate) offsets: Vec<f64>,
     /// Row-major, rows x genmodel's array.
     preds: Vec<f64>,
     calibrated: Vec<[f64; 2]>,
     /// Row-major: distances or reconstruction, where asked for.
     derived: Vec<f64>,
-    embeddings: Embeddings,
+    pub(crate) embeddings: Embeddings,
     explained: Explanations,
-    refused: Vec<Option<Box<RowError>>>,
-    converted: Vec<Converted>,
+    pub(crate) refused: Vec<Option<Box<RowError>>>,
+    pub(crate) converted: Vec<Converted>,
     scored: usize,
     first_row: u64,
     scratch: Scratch,
@@ -134,59 +133,6 @@ impl Batch {
     /// and the number of threads. To be said before [`Batch::score`]; [`Batch::clear`] leaves it.
     pub fn set_first_row(&mut self, number: u64) {
         self.first_row = number;
-    }
-
-    /// Adds a row: one cell per column of the schema, in its order. Of a schema that
-    /// [is open](crate::Schema::is_open) one cell per column of the caller, by name.
-    ///
-    /// A row that cannot be taken keeps its place; [`Batch::output`] says what is wrong.
-    ///
-    /// # Panics
-    /// If there are more or fewer cells than columns.
-    pub fn push(&mut self, cells: &[Cell<'_>]) {
-        let model = Arc::clone(&self.model);
-        if let Some(words) = model.scorer.words() {
-            self.embeddings.push(words, cells);
-            self.raw.resize(self.raw.len() + model.encoder.width, f64::NAN);
-            self.offsets.push(0.0);
-            self.refused.push(None);
-            return;
-        }
-        let columns = model.schema().columns();
-        assert_eq!(cells.len(), columns.len(), "one cell per column of the schema");
-        let start = self.raw.len();
-        self.raw.resize(start + model.encoder.width, f64::NAN);
-        let strict = self.options.strict;
-        let mut offset = 0.0;
-        let mut refused = None;
-        let mut smoothed = model.encoder.no_inputs();
-        for (index, (&cell, column)) in cells.iter().zip(columns).enumerate() {
-            let taken = if model.schema().offset() == Some(index) {
-                encode::number(&column.name, cell, strict).map(|(value, conversion)| {
-                    // A text that is no number counts as no offset.
-                    offset = if conversion.is_some() { 0.0 } else { value.unwrap_or(0.0) };
-                    conversion
-                })
-            } else {
-                model.encoder.keep_input(index, &column.name, cell, &mut smoothed);
-                model.encoder.encode(index, &column.name, cell, strict, &mut self.raw[start..])
-            };
-            match taken {
-                Ok(None) => {}
-                Ok(Some(Conversion::UnknownLevel)) => self.converted[index].unknown_levels += 1,
-                Ok(Some(Conversion::InvalidNumber)) => self.converted[index].invalid_numbers += 1,
-                Err(error) => {
-                    refused = Some(Box::new(error));
-                    break;
-                }
-            }
-        }
-        if refused.is_none() {
-            let smoothed = model.encoder.smooth(&smoothed, &mut self.raw[start..]);
-            refused = smoothed.err().map(Box::new);
-        }
-        self.offsets.push(offset);
-        self.refused.push(refused);
     }
 
     /// Adds raw rows, as genmodel's `score0` takes them, without offset.

@@ -2,12 +2,11 @@
 //!
 //! Source: `RowToRawDataConverter` and the encoders and column mappers of `hex.genmodel.easy`.
 
-use std::collections::HashMap;
-
 use crate::error::{LoadError, RowError, RowErrorKind};
 use crate::gam::{Input, Splines};
 use crate::ini::parse_i32;
 use crate::java::parse_double;
+use crate::levels::{Form, Levels, Lookup, bits, codes};
 use crate::reader::Reader;
 use crate::schema::{Column, Kind, Role, Schema};
 
@@ -37,44 +36,29 @@ pub enum Cell<'a> {
 /// How the columns of a model become the raw row.
 #[derive(Debug)]
 pub(crate) struct Encoder {
-    targets: Vec<Target>,
+    /// One per column of the schema.
+    slots: Vec<Slot>,
     /// Length of the raw row.
     pub(crate) width: usize,
-    smoothing: Option<Smoothing>,
+    splines: Option<Splines>,
 }
 
-/// Columns of a GAM that become splines.
+/// Where the cells of a column go; `at`: (first) place in the raw row.
 #[derive(Debug)]
-struct Smoothing {
-    splines: Splines,
-    /// Place among the splines' inputs, per column of the schema.
-    inputs: Vec<Option<usize>>,
-}
-
-#[derive(Debug)]
-struct Target {
-    /// First place in the raw row.
-    at: usize,
-    levels: Option<Levels>,
-}
-
-#[derive(Debug)]
-struct Levels {
-    codes: HashMap<String, u32>,
-    /// Tried when a level is not known: prefix and suffix around it.
-    fallback: Option<(String, &'static str)>,
-    code_of_level: Vec<Option<u32>>,
-    form: Form,
-}
-
-#[derive(Debug)]
-enum Form {
-    /// One place; the value of each code.
-    Values(Vec<f64>),
-    /// A place for each level, and one for missing.
-    OneHot { levels: usize },
-    /// The code + 1 in binary, low bit first; missing is 0.
-    Binary { bits: usize },
+pub(crate) enum Slot {
+    Number {
+        at: usize,
+    },
+    Levels {
+        at: usize,
+        levels: Levels,
+    },
+    /// A numeric column of a GAM that becomes splines; it may be a column of the raw row as well.
+    Smoothed {
+        at: Option<usize>,
+        input: usize,
+    },
+    Offset,
 }
 
 /// What lenient mode turned into a missing value.
@@ -163,15 +147,14 @@ pub(crate) fn plan(
     original: Option<Original>,
 ) -> Result<(Schema, Encoder), LoadError> {
     let width = columns.names.len();
-    let (inputs, targets) = match (encoding, original) {
-        (Encoding::Enum, _) => enum_targets(columns),
+    let (mut inputs, mut slots) = match (encoding, original) {
+        (Encoding::Enum, _) => enum_slots(columns),
         (_, None) => {
             return Err(LoadError::MissingKey { key: "_n_orig_names".to_owned() });
         }
-        (encoding, Some(original)) => original_targets(columns, encoding, original)?,
+        (encoding, Some(original)) => original_slots(columns, encoding, original)?,
     };
-    let mut inputs = inputs;
-    let needed = targets.iter().map(|target| target.at + target.width()).max().unwrap_or(0);
+    let needed = slots.iter().map(Slot::end).max().unwrap_or(0);
     if needed > width {
         return Err(LoadError::BadValue {
             key: "n_features".to_owned(),
@@ -187,8 +170,9 @@ pub(crate) fn plan(
             levels: Vec::new(),
         };
         inputs.push(offset);
+        slots.push(Slot::Offset);
     }
-    let encoder = Encoder { targets, width, smoothing: None };
+    let encoder = Encoder { slots, width, splines: None };
     Ok((Schema::new(inputs, columns.response.clone()), encoder))
 }
 
@@ -204,11 +188,12 @@ pub(crate) fn plan_smoothed(
         response: None,
         offset: None,
     };
-    let (mut schema_columns, targets) = enum_targets(&given);
-    let mut inputs = vec![None; schema_columns.len()];
+    let (mut schema_columns, mut slots) = enum_slots(&given);
     for (input, name) in splines.inputs().iter().enumerate() {
         match schema_columns.iter().position(|column| column.name == *name) {
-            Some(at) if schema_columns[at].kind == Kind::Numeric => inputs[at] = Some(input),
+            Some(at) if schema_columns[at].kind == Kind::Numeric => {
+                slots[at] = Slot::Smoothed { at: Some(at), input };
+            }
             Some(_) => {
                 return Err(LoadError::BadEntry {
                     entry: "gam_columns_sorted".to_owned(),
@@ -217,15 +202,15 @@ pub(crate) fn plan_smoothed(
             }
             None => {
                 schema_columns.push(column(name, None));
-                inputs.push(Some(input));
+                slots.push(Slot::Smoothed { at: None, input });
             }
         }
     }
     if let Some(name) = &columns.offset {
         schema_columns.push(Column { role: Role::Offset, ..column(name, None) });
+        slots.push(Slot::Offset);
     }
-    let smoothing = Some(Smoothing { splines, inputs });
-    let encoder = Encoder { targets, width: columns.names.len(), smoothing };
+    let encoder = Encoder { slots, width: columns.names.len(), splines: Some(splines) };
     Ok((Schema::new(schema_columns, columns.response.clone()), encoder))
 }
 
@@ -238,12 +223,7 @@ fn column(name: &str, domain: Option<&Vec<String>>) -> Column {
     }
 }
 
-/// The codes of a list of levels; of equal levels the last one counts.
-fn codes(levels: &[String]) -> HashMap<String, u32> {
-    (0..).zip(levels).map(|(code, level)| (level.clone(), code)).collect()
-}
-
-fn enum_targets(columns: &ModelColumns<'_>) -> (Vec<Column>, Vec<Target>) {
+fn enum_slots(columns: &ModelColumns<'_>) -> (Vec<Column>, Vec<Slot>) {
     let each = columns.names.iter().zip(columns.domains).enumerate();
     each.map(|(at, (name, domain))| {
         let levels = domain.as_ref().map(|domain| {
@@ -251,16 +231,16 @@ fn enum_targets(columns: &ModelColumns<'_>) -> (Vec<Column>, Vec<Target>) {
             let fallback = Some((format!("{name}."), ""));
             Levels::new(domain, codes(domain), fallback, Form::Values(values))
         });
-        (column(name, domain.as_ref()), Target { at, levels })
+        (column(name, domain.as_ref()), Slot::new(at, levels))
     })
     .unzip()
 }
 
-fn original_targets(
+fn original_slots(
     columns: &ModelColumns<'_>,
     encoding: Encoding,
     original: Original,
-) -> Result<(Vec<Column>, Vec<Target>), LoadError> {
+) -> Result<(Vec<Column>, Vec<Slot>), LoadError> {
     let Original { mut names, mut domains, projection } = original;
     if columns.response.is_some() && names.last() == columns.response.as_ref() {
         names.pop();
@@ -284,7 +264,7 @@ fn original_targets(
     }
     let mut used = 0;
     let mut inputs = Vec::new();
-    let mut targets = Vec::new();
+    let mut slots = Vec::new();
     for (i, (name, domain)) in names.iter().zip(&domains).enumerate() {
         let at = if is_wide { places[i] } else { i };
         let levels = match domain {
@@ -297,9 +277,9 @@ fn original_targets(
             }
         };
         inputs.push(column(name, domain.as_ref()));
-        targets.push(Target { at, levels });
+        slots.push(Slot::new(at, levels));
     }
-    Ok((inputs, targets))
+    Ok((inputs, slots))
 }
 
 fn original_levels(
@@ -346,7 +326,7 @@ fn original_levels(
             let mut limited = self::codes(kept);
             if let Some(other) = limited.get("other").copied() {
                 for level in domain {
-                    limited.entry(level.clone()).or_insert(other);
+                    limited.entry(level.as_str().into()).or_insert(other);
                 }
                 // A caller cannot name the rest by its collective name.
                 limited.remove("other");
@@ -358,154 +338,88 @@ fn original_levels(
     Ok(Levels::new(domain, codes, fallback, form))
 }
 
-/// Places of a binary-encoded column: enough for the levels and one code for missing.
-fn bits(levels: usize) -> usize {
-    1 + levels.max(1).ilog2() as usize
-}
-
-impl Levels {
-    fn new(
-        domain: &[String],
-        codes: HashMap<String, u32>,
-        fallback: Option<(String, &'static str)>,
-        form: Form,
-    ) -> Self {
-        let mut levels = Self { codes, fallback, code_of_level: Vec::new(), form };
-        levels.code_of_level = domain.iter().map(|level| levels.code(level)).collect();
-        levels
-    }
-
-    fn code(&self, level: &str) -> Option<u32> {
-        self.codes.get(level).copied().or_else(|| {
-            let (prefix, suffix) = self.fallback.as_ref()?;
-            self.codes.get(&format!("{prefix}{level}{suffix}")).copied()
-        })
-    }
-
-    fn code_of_number(&self, number: f64) -> Option<u32> {
-        let whole = (number.trunc() == number && number.abs() < 1e15)
-            .then(|| self.code(&format!("{}", number as i64)));
-        whole.flatten().or_else(|| self.code(&crate::java::double_to_string(number)))
-    }
-}
-
-impl Target {
-    fn width(&self) -> usize {
-        match self.levels.as_ref().map(|levels| &levels.form) {
-            Some(Form::OneHot { levels }) => levels + 1,
-            Some(Form::Binary { bits }) => *bits,
-            Some(Form::Values(_)) | None => 1,
+impl Slot {
+    fn new(at: usize, levels: Option<Levels>) -> Self {
+        match levels {
+            None => Self::Number { at },
+            Some(levels) => Self::Levels { at, levels },
         }
     }
 
-    /// `code`: `None` is missing.
-    fn write(&self, levels: &Levels, code: Option<u32>, raw: &mut [f64]) {
-        let raw = &mut raw[self.at..];
-        match &levels.form {
-            Form::Values(values) => raw[0] = code.map_or(f64::NAN, |code| values[code as usize]),
-            Form::OneHot { levels } => {
-                let hot = code.map_or(*levels, |code| code as usize);
-                for (i, place) in raw[..=*levels].iter_mut().enumerate() {
-                    *place = if i == hot { 1.0 } else { 0.0 };
-                }
-            }
-            Form::Binary { bits } => {
-                let value = code.map_or(0, |code| u64::from(code) + 1);
-                for (i, place) in raw[..*bits].iter_mut().enumerate() {
-                    *place = ((value >> i) & 1) as f64;
-                }
-            }
+    /// The place behind its last one in the raw row.
+    fn end(&self) -> usize {
+        match self {
+            Self::Number { at } => at + 1,
+            Self::Levels { at, levels } => at + levels.width(),
+            Self::Smoothed { at, .. } => at.map_or(0, |at| at + 1),
+            Self::Offset => 0,
         }
     }
 }
 
 impl Encoder {
-    /// Writes one cell into the raw row, whose places are NaN before.
-    ///
-    /// `index`, `name`: the column's place in the schema and its name. Lenient (`strict` false):
-    /// what cannot be read is missing, and the conversion says why.
-    pub(crate) fn encode(
-        &self,
-        index: usize,
-        name: &str,
-        cell: Cell<'_>,
-        strict: bool,
-        raw: &mut [f64],
-    ) -> Result<Option<Conversion>, RowError> {
-        let Some(target) = self.targets.get(index) else { return Ok(None) };
-        let Some(levels) = &target.levels else {
-            let (value, conversion) = number(name, cell, strict)?;
-            // Absent stays what it was: NaN.
-            if let Some(value) = value {
-                raw[target.at] = value;
-            }
-            return Ok(conversion);
-        };
-        let code = match cell {
-            Cell::Absent => return Ok(None),
-            Cell::Text(text) => levels.code(text),
-            Cell::Number(number) | Cell::Double(number) if number.is_nan() => {
-                target.write(levels, None, raw);
-                return Ok(None);
-            }
-            Cell::Number(number) => levels.code_of_number(number),
-            Cell::Bool(flag) => levels.code(if flag { "true" } else { "false" }),
-            Cell::Level(level) => levels.code_of_level.get(level as usize).copied().flatten(),
-            Cell::Double(_) => return Err(unknown_type(name, "Double", "categorical")),
-            Cell::Foreign(type_name) => return Err(unknown_type(name, type_name, "categorical")),
-        };
-        if code.is_none() && strict {
+    /// One per column of the schema.
+    pub(crate) fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+
+    /// How many cells of a row become splines.
+    pub(crate) fn spline_inputs(&self) -> usize {
+        self.splines.as_ref().map_or(0, |splines| splines.inputs().len())
+    }
+
+    /// Fills the places of a GAM's splines from [`spline_input`] of each of its columns.
+    pub(crate) fn smooth(&self, inputs: &[Input], raw: &mut [f64]) -> Result<(), RowError> {
+        self.splines.as_ref().map_or(Ok(()), |splines| splines.expand(inputs, raw))
+    }
+}
+
+/// What a cell is to a spline. A text that is no number refuses the row in lenient mode too:
+/// genmodel parses these columns a second time.
+pub(crate) fn spline_input(name: &str, cell: Cell<'_>) -> Input {
+    match cell {
+        // genmodel asks its map, which says null for both.
+        Cell::Foreign("null") => None,
+        cell => match number(name, cell, true) {
+            Ok((number, _)) => number.map(Ok),
+            Err(error) => Some(Err(error)),
+        },
+    }
+}
+
+/// Writes a cell of a categorical column; `raw` starts at the column's place.
+///
+/// Lenient (`strict` false): an unknown level is missing, and the conversion says so.
+pub(crate) fn level(
+    levels: &Levels,
+    name: &str,
+    cell: Cell<'_>,
+    strict: bool,
+    raw: &mut [f64],
+) -> Result<Option<Conversion>, RowError> {
+    let code = match levels.look_up(cell) {
+        Lookup::Absent => return Ok(None),
+        Lookup::Missing => None,
+        Lookup::Code(code) => Some(code),
+        Lookup::Unknown if strict => {
             return Err(RowError {
                 kind: RowErrorKind::UnknownLevel,
                 column: Some(name.to_owned()),
                 message: format!(
                     "column `{name}`: {} is not one of its {} levels",
                     spell(cell),
-                    levels.code_of_level.len()
+                    levels.len()
                 ),
             });
         }
-        target.write(levels, code, raw);
-        Ok(if code.is_none() { Some(Conversion::UnknownLevel) } else { None })
-    }
-}
-
-impl Encoder {
-    /// What a row has for the columns that become splines: nothing yet.
-    pub(crate) fn no_inputs(&self) -> Vec<Input> {
-        let n = self.smoothing.as_ref().map_or(0, |smoothing| smoothing.splines.inputs().len());
-        vec![None; n]
-    }
-
-    /// Keeps a cell for [`Encoder::smooth`]. A text that is no number refuses the row in lenient
-    /// mode too: genmodel parses these columns a second time.
-    pub(crate) fn keep_input(
-        &self,
-        index: usize,
-        name: &str,
-        cell: Cell<'_>,
-        inputs: &mut [Input],
-    ) {
-        let smoothing = self.smoothing.as_ref();
-        let input = smoothing.and_then(|smoothing| smoothing.inputs.get(index).copied().flatten());
-        let Some(input) = input else { return };
-        inputs[input] = match cell {
-            // genmodel asks its map, which says null for both.
-            Cell::Foreign("null") => None,
-            cell => match number(name, cell, true) {
-                Ok((number, _)) => number.map(Ok),
-                Err(error) => Some(Err(error)),
-            },
-        };
-    }
-
-    /// Fills the places of a GAM's splines.
-    pub(crate) fn smooth(&self, inputs: &[Input], raw: &mut [f64]) -> Result<(), RowError> {
-        match &self.smoothing {
-            Some(smoothing) => smoothing.splines.expand(inputs, raw),
-            None => Ok(()),
+        Lookup::Unknown => {
+            levels.write(None, raw);
+            return Ok(Some(Conversion::UnknownLevel));
         }
-    }
+        Lookup::Foreign(type_name) => return Err(unknown_type(name, type_name, "categorical")),
+    };
+    levels.write(code, raw);
+    Ok(None)
 }
 
 /// A cell of a numeric column: the number (`None`: absent), and whether it was converted.

@@ -21,6 +21,11 @@ use crate::math::assemble;
 /// assert_eq!(parse_double("1_000"), None);
 /// ```
 pub fn parse_double(text: &str) -> Option<f64> {
+    if let Some((value, length)) = read_decimal(text.as_bytes())
+        && length == text.len()
+    {
+        return Some(value);
+    }
     let text = text.trim_matches(|c| c <= ' ');
     let (negative, rest) = match text.as_bytes().first()? {
         b'-' => (true, &text[1..]),
@@ -50,7 +55,63 @@ const MOST_EXPONENT: i64 = 65_535;
 
 /// Digits with or without a point, an exponent, a suffix.
 fn parse_decimal(text: &str) -> Option<f64> {
-    let bytes = text.as_bytes();
+    let (value, length) = scan_decimal(text.as_bytes())?;
+    is_suffix(text.as_bytes().get(length..)?).then_some(value)
+}
+
+/// The number that `bytes` start with, and its length: digits with or without a sign, a point, an
+/// exponent. What follows is not looked at, so the number is [`parse_double`]'s only if nothing
+/// follows that could belong to it. `None` where there is none, and then [`parse_double`] may
+/// still know better.
+///
+/// ```
+/// assert_eq!(stemson_mojo::read_decimal(b"-1.5,red"), Some((-1.5, 4)));
+/// assert_eq!(stemson_mojo::read_decimal(b"NaN"), None);
+/// ```
+#[inline]
+pub fn read_decimal(bytes: &[u8]) -> Option<(f64, usize)> {
+    let negative = *bytes.first()? == b'-';
+    let unsigned = &bytes[usize::from(negative)..];
+    let short = unsigned.first_chunk().and_then(|chunk| read_short(u64::from_le_bytes(*chunk)));
+    let (value, length) = match short {
+        Some(found) => found,
+        None => scan_decimal(unsigned)?,
+    };
+    Some((if negative { -value } else { value }, length + usize::from(negative)))
+}
+
+/// The number that the eight characters of `word` (the first one lowest) start with, if it ends
+/// among them. No loop and no branch on where the point is.
+fn read_short(word: u64) -> Option<(f64, usize)> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    // 0 to 9 where a character is a digit; high bits mark the others.
+    let values = word ^ (ONES * 0x30);
+    let others = (((values & (ONES * 0x7f)) + ONES * 0x76) | values) & (ONES * 0x80);
+    let whole = others.trailing_zeros() / 8;
+    if whole == 8 {
+        return None;
+    }
+    let has_point = u32::from((word >> (8 * whole)) as u8 == b'.');
+    let behind = others & !((ONES * 0x80) & ((u64::from(has_point) * 0xff) << (8 * whole)));
+    let length = behind.trailing_zeros() / 8;
+    let digits = length - has_point;
+    if length == 8 || digits == 0 {
+        return None;
+    }
+    // Without the point, and with zeros before it so that there are eight digits.
+    let before = (1_u64 << (8 * whole)) - 1;
+    let joined = (values & before) | ((values >> (8 * has_point)) & !before);
+    let eight = joined << (8 * (8 - digits));
+    // Pairs, then fours, then all of them, each as a sum of two products.
+    let pairs = eight.wrapping_mul(10).wrapping_add(eight >> 8);
+    let low = (pairs & 0x0000_00ff_0000_00ff).wrapping_mul(0x000f_4240_0000_0064);
+    let high = ((pairs >> 16) & 0x0000_00ff_0000_00ff).wrapping_mul(0x0000_2710_0000_0001);
+    let mantissa = low.wrapping_add(high) >> 32;
+    Some((mantissa as f64 / TENS[(digits - whole) as usize], length as usize))
+}
+
+/// [`read_decimal`] of any length, without a sign.
+fn scan_decimal(bytes: &[u8]) -> Option<(f64, usize)> {
     // The number is 0.DDD * 10^point, where the first of `digits` D are in `mantissa`.
     let (mut mantissa, mut digits) = (0_u64, 0_u32);
     let mut scale = 0_i64;
@@ -83,12 +144,10 @@ fn parse_decimal(text: &str) -> Option<f64> {
         exponent = value;
         at += 1 + length;
     }
-    if !is_suffix(&bytes[at..]) {
-        return None;
-    }
+    let found = |value| Some((value, at));
 
     if mantissa == 0 {
-        return Some(0.0);
+        return found(0.0);
     }
     let scale = scale + exponent;
     // Both factors are exact, so the one rounding is the right one (Clinger). A mantissa that was
@@ -96,19 +155,19 @@ fn parse_decimal(text: &str) -> Option<f64> {
     if mantissa <= 1 << 53 && scale.unsigned_abs() < TENS.len() as u64 {
         let ten = TENS[scale.unsigned_abs() as usize];
         let mantissa = mantissa as f64;
-        return Some(if scale < 0 { mantissa / ten } else { mantissa * ten });
+        return found(if scale < 0 { mantissa / ten } else { mantissa * ten });
     }
     let point = scale + i64::from(digits);
     if point > 310 {
-        return Some(f64::INFINITY);
+        return found(f64::INFINITY);
     }
     if point < -330 {
-        return Some(0.0);
+        return found(0.0);
     }
     if exponent.abs() <= MOST_EXPONENT {
-        return text[..at].parse().ok();
+        return std::str::from_utf8(&bytes[..at]).ok()?.parse().ok().and_then(found);
     }
-    parse_long_zeros(bytes, point)
+    parse_long_zeros(&bytes[..at], point).and_then(found)
 }
 
 /// Tens of thousands of zeros undone by the exponent: the number is 0.DDD * 10^`point`.
@@ -469,6 +528,32 @@ mod tests {
             "-\u{e9}",
         ] {
             assert_eq!(parse_double(text), None, "{text:?}");
+        }
+    }
+
+    proptest::proptest! {
+        /// The way without loops, the way with one, and Rust's own agree.
+        #[test]
+        fn plain_numbers_are_read_wherever_they_end(
+            text in "-?[0-9]{0,9}[.]?[0-9]{0,12}([eE][+-]?[0-9]{1,3})?",
+            behind in "[,\n;x .0-9]{0,9}",
+        ) {
+            let line = format!("{text},{behind}");
+            let expected: Option<f64> = text.parse().ok();
+            for found in [read_decimal(line.as_bytes()), read_decimal(text.as_bytes())] {
+                match (found, expected) {
+                    // Rust takes `1.e5`, and so does Java.
+                    (Some((value, length)), Some(expected)) if length == text.len() => {
+                        proptest::prop_assert_eq!(value.to_bits(), expected.to_bits());
+                    }
+                    // What is short is read up to its exponent.
+                    (Some((_, length)), _) => {
+                        proptest::prop_assert!(text[length..].starts_with(['e', 'E']), "{}", text);
+                    }
+                    (None, expected) => proptest::prop_assert_eq!(expected, None),
+                }
+            }
+            proptest::prop_assert_eq!(parse_double(&text).map(f64::to_bits), expected.map(f64::to_bits));
         }
     }
 

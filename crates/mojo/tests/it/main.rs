@@ -14,3 +14,4 @@ mod cuts;
 mod explain;
 mod hostile;
 mod load;
+mod rows;

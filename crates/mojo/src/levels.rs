@@ -1,0 +1,142 @@
+//! The levels of a categorical column: from a text or a number to a code, and from a code to places
+//! of the raw row. Nothing is allocated per cell.
+
+use std::collections::HashMap;
+use std::io::Write as _;
+
+use foldhash::fast::RandomState;
+
+use crate::encode::Cell;
+
+/// The code of each level.
+pub(crate) type Codes = HashMap<Box<str>, u32, RandomState>;
+
+#[derive(Debug)]
+pub(crate) struct Levels {
+    codes: Codes,
+    /// By the level's place in the domain.
+    code_of_level: Vec<Option<u32>>,
+    form: Form,
+}
+
+#[derive(Debug)]
+pub(crate) enum Form {
+    /// One place; the value of each code.
+    Values(Vec<f64>),
+    /// A place for each level, and one for missing.
+    OneHot { levels: usize },
+    /// The code + 1 in binary, low bit first; missing is 0.
+    Binary { bits: usize },
+}
+
+/// What a cell means in a categorical column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lookup {
+    Absent,
+    Missing,
+    Code(u32),
+    /// No level of the column.
+    Unknown,
+    /// A type that it does not take.
+    Foreign(&'static str),
+}
+
+/// The codes of a list of levels; of equal levels the last one counts.
+pub(crate) fn codes(levels: &[String]) -> Codes {
+    (0..).zip(levels).map(|(code, level)| (level.as_str().into(), code)).collect()
+}
+
+/// Places of a binary-encoded column: enough for the levels and one code for missing.
+pub(crate) fn bits(levels: usize) -> usize {
+    1 + levels.max(1).ilog2() as usize
+}
+
+impl Levels {
+    /// `decoration`: prefix and suffix that the level of a code may have and a caller leave out.
+    pub(crate) fn new(
+        domain: &[String],
+        mut codes: Codes,
+        decoration: Option<(String, &'static str)>,
+        form: Form,
+    ) -> Self {
+        if let Some((prefix, suffix)) = decoration {
+            let bare = |level: &str| {
+                level.strip_prefix(prefix.as_str())?.strip_suffix(suffix).map(Box::<str>::from)
+            };
+            let bare: Vec<_> =
+                codes.iter().filter_map(|(level, &code)| Some((bare(level)?, code))).collect();
+            for (level, code) in bare {
+                // A level that is called so itself comes first.
+                codes.entry(level).or_insert(code);
+            }
+        }
+        let code_of_level = domain.iter().map(|level| codes.get(level.as_str()).copied());
+        Self { code_of_level: code_of_level.collect(), codes, form }
+    }
+
+    /// Levels of the domain.
+    pub(crate) fn len(&self) -> usize {
+        self.code_of_level.len()
+    }
+
+    /// Places in the raw row.
+    pub(crate) fn width(&self) -> usize {
+        match &self.form {
+            Form::OneHot { levels } => levels + 1,
+            Form::Binary { bits } => *bits,
+            Form::Values(_) => 1,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn look_up(&self, cell: Cell<'_>) -> Lookup {
+        let code = match cell {
+            Cell::Text(text) => self.codes.get(text).copied(),
+            Cell::Absent => return Lookup::Absent,
+            Cell::Number(number) | Cell::Double(number) if number.is_nan() => {
+                return Lookup::Missing;
+            }
+            Cell::Number(number) => self.code_of_number(number),
+            Cell::Bool(flag) => self.codes.get(if flag { "true" } else { "false" }).copied(),
+            Cell::Level(level) => self.code_of_level.get(level as usize).copied().flatten(),
+            Cell::Double(_) => return Lookup::Foreign("Double"),
+            Cell::Foreign(type_name) => return Lookup::Foreign(type_name),
+        };
+        code.map_or(Lookup::Unknown, Lookup::Code)
+    }
+
+    fn code_of_number(&self, number: f64) -> Option<u32> {
+        let whole = number.trunc() == number && number.abs() < 1e15;
+        let spelled = if whole { self.code_of_integer(number as i64) } else { None };
+        spelled.or_else(|| self.codes.get(crate::java::double_to_string(number).as_str()).copied())
+    }
+
+    fn code_of_integer(&self, number: i64) -> Option<u32> {
+        let mut digits = [0_u8; 20];
+        let mut rest = &mut digits[..];
+        write!(rest, "{number}").ok()?;
+        let unused = rest.len();
+        let text = std::str::from_utf8(&digits[..digits.len() - unused]).ok()?;
+        self.codes.get(text).copied()
+    }
+
+    /// `code`: `None` is missing. `raw` starts at the column's place.
+    #[inline]
+    pub(crate) fn write(&self, code: Option<u32>, raw: &mut [f64]) {
+        match &self.form {
+            Form::Values(values) => raw[0] = code.map_or(f64::NAN, |code| values[code as usize]),
+            Form::OneHot { levels } => {
+                let hot = code.map_or(*levels, |code| code as usize);
+                for (i, place) in raw[..=*levels].iter_mut().enumerate() {
+                    *place = if i == hot { 1.0 } else { 0.0 };
+                }
+            }
+            Form::Binary { bits } => {
+                let value = code.map_or(0, |code| u64::from(code) + 1);
+                for (i, place) in raw[..*bits].iter_mut().enumerate() {
+                    *place = ((value >> i) & 1) as f64;
+                }
+            }
+        }
+    }
+}
