@@ -419,6 +419,8 @@ fn strict_log(x: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -604,6 +606,52 @@ mod tests {
             (f64::MAX, "1.7976931348623157E308"),
         ] {
             assert_eq!(double_to_string(x), expected);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig {
+            cases: 5_000, failure_persistence: None, ..ProptestConfig::default()
+        })]
+
+        /// Any bits, and any digits and exponent.
+        #[test]
+        fn a_number_is_read_back_from_its_shortest_digits(bits: u64) {
+            let x = f64::from_bits(bits);
+            let text = double_to_string(x);
+            let read = parse_double(&text).map(f64::to_bits);
+            if x.is_nan() {
+                prop_assert_eq!(text, "NaN");
+            } else {
+                prop_assert_eq!(read, Some(bits), "{}", text);
+                let digits = |text: &str| {
+                    let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
+                    mantissa.replace(['-', '.'], "").trim_matches('0').len()
+                };
+                let shortest = digits(&format!("{x:e}")).max(2);
+                prop_assert!(digits(&text) <= shortest, "{} for {:e}", text, x);
+            }
+        }
+
+        #[test]
+        fn decimals_have_the_bits_that_rust_gives_them(
+            text in "[+-]?[0-9]{0,25}(\\.[0-9]{0,25})?([eE][+-]?[0-9]{1,3})?"
+        ) {
+            let expected = text.parse::<f64>().ok().map(f64::to_bits);
+            prop_assert_eq!(parse_double(&text).map(f64::to_bits), expected, "{}", text);
+            prop_assert_eq!(parse_double(&format!(" {text}d")).map(f64::to_bits), expected);
+        }
+
+        /// Written with all its bits in hexadecimal.
+        #[test]
+        fn hexadecimals_have_the_bits_they_spell(bits: u64) {
+            let x = f64::from_bits(bits & (u64::MAX >> 1));
+            prop_assume!(x.is_finite());
+            let (fraction, exponent) = (bits & ((1 << 52) - 1), (bits >> 52) & 0x7ff);
+            let (whole, exponent) =
+                if exponent == 0 { (0, -1022) } else { (1, exponent as i32 - 1023) };
+            let text = format!("0x{whole}.{fraction:013x}p{exponent}");
+            prop_assert_eq!(parse_double(&text).map(f64::to_bits), Some(x.to_bits()), "{}", text);
         }
     }
 
