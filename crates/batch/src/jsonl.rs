@@ -27,6 +27,14 @@ pub(crate) struct Mistake {
     pub(crate) reason: String,
 }
 
+/// White space of JSON; a form feed is none.
+pub(crate) const BLANKS: [char; 4] = [' ', '\t', '\r', '\n'];
+
+/// Whether a record is a line that holds nothing.
+pub(crate) fn is_blank(record: &[u8]) -> bool {
+    record.iter().all(|&byte| BLANKS.contains(&char::from(byte)))
+}
+
 /// Reads the object in `line` and gives each member to `member`, in order.
 ///
 /// `member` answers with a reason where it does not want the member.
@@ -75,7 +83,7 @@ impl<'a> Scan<'a> {
     }
 
     fn blank(&mut self) {
-        self.rest = self.rest.trim_start_matches([' ', '\t', '\r', '\n']);
+        self.rest = self.rest.trim_start_matches(BLANKS);
     }
 
     fn accept(&mut self, byte: u8) -> bool {

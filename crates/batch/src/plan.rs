@@ -190,7 +190,7 @@ impl Plan {
     pub(crate) fn is_row(&self, record: &[u8]) -> bool {
         match &self.records {
             Records::Csv { fields, .. } => fields.len() == 1 || !crate::csv::is_blank(record),
-            Records::Jsonl { .. } => !record.trim_ascii().is_empty(),
+            Records::Jsonl { .. } => !crate::jsonl::is_blank(record),
         }
     }
 }

@@ -123,7 +123,7 @@ impl<'a> Table<'a> {
         for line in text.split_inclusive('\n') {
             let at = start;
             start += line.len();
-            let line = line.trim_ascii_end();
+            let line = line.trim_end_matches(jsonl::BLANKS);
             if line.is_empty() {
                 continue;
             }

@@ -72,6 +72,17 @@ fn jsonl() {
             b"{\"x1\":1\n",
             "a.jsonl, line 1, column 8: found the end of the line, expected `,` or `}`",
         ),
+        // White space to many, but not to JSON.
+        (
+            "a.jsonl",
+            b"{}\n{}\x0C\n",
+            "a.jsonl, line 2, column 3: found '\\u{c}', expected nothing after the object",
+        ),
+        (
+            "a.jsonl",
+            b"{}\n\x0C\n",
+            "a.jsonl, line 2, column 1: found '\\u{c}', expected an object: `{`",
+        ),
         ("a.jsonl", b"{\"c3\":\"\xFF\"}\n", "a.jsonl, line 1: byte 7 is not UTF-8"),
     ]);
 }
