@@ -4,11 +4,13 @@
 
 use crate::error::{LoadError, RowError, RowErrorKind};
 use crate::gam::{Input, Splines};
+use crate::head::check_names;
 use crate::ini::parse_i32;
 use crate::java::parse_double;
 use crate::levels::{Form, Levels, Lookup, bits, codes};
 use crate::reader::Reader;
 use crate::schema::{Column, Kind, Role, Schema};
+use crate::submodels::first_places;
 
 /// One value as the caller has it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -125,6 +127,7 @@ impl Original {
             });
         }
         domains.resize(names.len(), None);
+        check_names(&names, &domains)?;
         let projection = ini.optional_doubles("_orig_projection_array")?.unwrap_or_default();
         Ok(Self { names, domains, projection })
     }
@@ -189,8 +192,9 @@ pub(crate) fn plan_smoothed(
         offset: None,
     };
     let (mut schema_columns, mut slots) = enum_slots(&given);
+    let places = first_places(given.names);
     for (input, name) in splines.inputs().iter().enumerate() {
-        match schema_columns.iter().position(|column| column.name == *name) {
+        match places.get(name.as_str()).copied() {
             Some(at) if schema_columns[at].kind == Kind::Numeric => {
                 slots[at] = Slot::Smoothed { at: Some(at), input };
             }

@@ -4,7 +4,39 @@ use std::fmt;
 
 use crate::archive::ArchiveError;
 
+/// Characters of a name or a value that a message shows.
+const NAME_MAX: usize = 120;
+/// The same of a sentence, in which names may stand.
+const REASON_MAX: usize = 600;
+
+/// A text that comes from a file, as a message may show it: nothing that moves a terminal's cursor,
+/// nothing endless.
+pub(crate) fn shown(text: &str, letters_max: usize) -> String {
+    let mut shown: String = text.chars().take(letters_max).flat_map(escaped).collect();
+    if text.chars().nth(letters_max).is_some() {
+        shown.push_str("...");
+    }
+    shown
+}
+
+fn escaped(letter: char) -> impl Iterator<Item = char> {
+    // `escape_debug` alone would also put backslashes before quotes and backslashes.
+    let plain = matches!(letter, '\'' | '"' | '\\').then_some(letter);
+    let escape = plain.is_none().then(|| letter.escape_debug());
+    plain.into_iter().chain(escape.into_iter().flatten())
+}
+
+fn quoted(text: &str) -> String {
+    shown(text, NAME_MAX)
+}
+
+pub(crate) fn sentence(text: &str) -> String {
+    shown(text, REASON_MAX)
+}
+
 /// Why bytes are no model that can be loaded.
+///
+/// What is quoted from the file is shortened in the message, and control characters are escaped.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
@@ -12,13 +44,13 @@ pub enum LoadError {
     #[error(transparent)]
     Archive(#[from] ArchiveError),
     /// A zip, but not a MOJO.
-    #[error("not a MOJO: the archive has no `model.ini` ({found})")]
+    #[error("not a MOJO: the archive has no `model.ini` ({})", sentence(.found))]
     NotMojo {
         /// What the archive looks like instead.
         found: String,
     },
     /// An entry that the model needs is not there.
-    #[error("`{entry}` is missing from the MOJO: {reason}")]
+    #[error("`{}` is missing from the MOJO: {}", quoted(.entry), sentence(.reason))]
     MissingEntry {
         /// Name inside the archive.
         entry: String,
@@ -26,7 +58,7 @@ pub enum LoadError {
         reason: String,
     },
     /// An entry is not what it should be.
-    #[error("`{entry}`: {reason}")]
+    #[error("`{}`: {}", quoted(.entry), sentence(.reason))]
     BadEntry {
         /// Name inside the archive.
         entry: String,
@@ -34,13 +66,13 @@ pub enum LoadError {
         reason: String,
     },
     /// A key is missing in the section `[info]` of `model.ini`.
-    #[error("model.ini: `{key}` is missing")]
+    #[error("model.ini: `{}` is missing", quoted(.key))]
     MissingKey {
         /// The key.
         key: String,
     },
     /// A value of `model.ini` cannot be.
-    #[error("model.ini: `{key}` is `{found}`, expected {expected}")]
+    #[error("model.ini: `{}` is `{}`, expected {}", quoted(.key), quoted(.found), sentence(.expected))]
     BadValue {
         /// The key.
         key: String,
@@ -50,7 +82,9 @@ pub enum LoadError {
         expected: String,
     },
     /// Written by a newer H2O than this reader knows.
-    #[error("MOJO version {found} of {algorithm} is newer than {supported}, the newest one known")]
+    #[error(
+        "MOJO version {} of {algorithm} is newer than {supported}, the newest one known", quoted(.found)
+    )]
     Version {
         /// `algo` of the file.
         algorithm: String,
@@ -60,7 +94,7 @@ pub enum LoadError {
         supported: &'static str,
     },
     /// The algorithm cannot be scored here.
-    #[error("algorithm `{algorithm}` is not supported: {reason}")]
+    #[error("algorithm `{}` is not supported: {reason}", quoted(.algorithm))]
     Algorithm {
         /// `algorithm` of the file.
         algorithm: String,

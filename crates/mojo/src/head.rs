@@ -149,14 +149,6 @@ impl Head {
             expected: expected.to_owned(),
         };
         let n_columns = ini.columns.len();
-        if n_columns > reader.limits().columns_max {
-            return Err(LoadError::Limit {
-                what: "the number of columns".to_owned(),
-                found: n_columns as u64,
-                limit: reader.limits().columns_max as u64,
-                name: "columns_max",
-            });
-        }
         let n_features = ini.usize("n_features")?;
         if n_features == 0 || n_features > n_columns {
             let found = n_features.to_string();
@@ -186,6 +178,7 @@ impl Head {
             supervised: ini.bool_or("supervised", true)?,
             threshold: ini.optional_f64("default_threshold")?.unwrap_or(0.5),
         };
+        check_names(&ini.columns, &head.domains)?;
         // What is as long as `n_classes` says is then as long as what the file holds.
         head.check_labels()?;
         Ok(head)
@@ -210,6 +203,30 @@ impl Head {
         let features = &self.domains[..self.n_features];
         features.iter().map(|domain| domain.as_ref().map(Vec::len)).collect()
     }
+}
+
+/// Names stand before each level of their column in the names of one-hot columns: together they are
+/// not much longer than the levels, unless someone wants them to be.
+pub(crate) fn check_names(
+    names: &[String],
+    domains: &[Option<Vec<String>>],
+) -> Result<(), LoadError> {
+    const BYTES_MAX: usize = 1 << 30;
+    let levels = domains.iter().map(|domain| domain.as_ref().map_or(0, Vec::len));
+    let bytes = names
+        .iter()
+        .zip(levels)
+        .fold(0_usize, |sum, (name, levels)| sum.saturating_add(name.len().saturating_mul(levels)));
+    if bytes <= BYTES_MAX {
+        return Ok(());
+    }
+    Err(LoadError::BadEntry {
+        entry: "model.ini".to_owned(),
+        reason: format!(
+            "the names of columns, once for each of their levels, take {bytes} bytes, expected at \
+             most {BYTES_MAX}"
+        ),
+    })
 }
 
 /// Whether an algorithm gives answers of this sort; only those with a sort of their own are asked.
@@ -270,7 +287,7 @@ fn known_algorithm(name: &str) -> Result<(&'static str, &'static str), LoadError
         "Deep Water" | "Deepwater" => {
             "it needs native Caffe or MXNet libraries that H2O gave up; train a Deep Learning model"
         }
-        _ => "this version scores gbm, drf, glm and xgboost",
+        _ => "h2o-genmodel 3.46.0.11 scores no MOJO of that name",
     };
     Err(LoadError::Algorithm { algorithm: crate::ini::shorten(name), reason: reason.to_owned() })
 }

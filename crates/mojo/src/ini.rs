@@ -40,7 +40,8 @@ enum Section {
 }
 
 impl Ini {
-    pub(crate) fn parse(text: &str) -> Result<Self, LoadError> {
+    /// `columns_max`: see [`crate::Limits`].
+    pub(crate) fn parse(text: &str, columns_max: usize) -> Result<Self, LoadError> {
         let mut ini = Self::default();
         let mut section = Section::Before;
         let mut column_lines = Vec::new();
@@ -58,7 +59,10 @@ impl Ini {
                 ("[info]", _) => section = Section::Info,
                 ("[columns]", _) => section = Section::Columns,
                 ("[domains]", _) => section = Section::Domains,
-                (_, Section::Columns) if !line.is_empty() => column_lines.push(line),
+                (_, Section::Columns) if !line.is_empty() => {
+                    column_lines.push(line);
+                    within("the number of columns", column_lines.len(), columns_max)?;
+                }
                 (_, _) if line.is_empty() || line.starts_with('#') => {}
                 (_, Section::Info) => {
                     let (key, value) =
@@ -69,6 +73,7 @@ impl Ini {
                     let entry =
                         parse_domain(line).ok_or_else(|| bad("expected `column: levels file`"))?;
                     ini.domains.push(entry);
+                    within("the number of domains", ini.domains.len(), columns_max)?;
                 }
                 (_, Section::Before | Section::Columns) => {}
             }
@@ -166,6 +171,14 @@ impl Ini {
     }
 }
 
+fn within(what: &str, found: usize, columns_max: usize) -> Result<(), LoadError> {
+    if found <= columns_max {
+        return Ok(());
+    }
+    let (what, found, limit) = (what.to_owned(), found as u64, columns_max as u64);
+    Err(LoadError::Limit { what, found, limit, name: "columns_max" })
+}
+
 /// Java's `BufferedReader.readLine`: a line ends with LF, CR or CRLF; no line after the last end.
 pub(crate) fn lines(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = Some(text).filter(|text| !text.is_empty());
@@ -222,9 +235,13 @@ pub(crate) fn shorten(text: &str) -> String {
 mod tests {
     use super::*;
 
+    fn parse(text: &str) -> Result<Ini, LoadError> {
+        Ini::parse(text, 3)
+    }
+
     #[test]
     fn reads_the_three_sections() {
-        let ini = Ini::parse(
+        let ini = parse(
             "[info]\nalgo = gbm\na=b = c\nnone = null\nxs = [1, 2.5]\nks = [1,2]\nempty = []\n\
              flag = true\nn_columns = 2\n\n# note\n[columns]\nx 1\r\ny\n[domains]\n1: 2 d000.txt\n",
         )
@@ -244,7 +261,7 @@ mod tests {
     #[test]
     fn keeps_a_column_that_looks_like_a_comment_if_the_count_says_so() {
         let columns = |n: usize| {
-            Ini::parse(&format!("[info]\nn_columns = {n}\n[columns]\n#x\ny\n")).map(|i| i.columns)
+            parse(&format!("[info]\nn_columns = {n}\n[columns]\n#x\ny\n")).map(|i| i.columns)
         };
         assert_eq!(columns(2).unwrap(), ["#x", "y"]);
         assert_eq!(columns(1).unwrap(), ["y"]);
@@ -253,12 +270,12 @@ mod tests {
 
     #[test]
     fn names_what_cannot_be_read() {
-        let ini = Ini::parse("[info]\nn_columns = 0\nn = x\nm = -1\nxs = [1, z]\n").unwrap();
+        let ini = parse("[info]\nn_columns = 0\nn = x\nm = -1\nxs = [1, z]\n").unwrap();
         assert_eq!(ini.usize("n").unwrap_err().kind(), "bad_value");
         assert_eq!(ini.usize("m").unwrap_err().kind(), "bad_value");
         assert_eq!(ini.doubles("xs").unwrap_err().kind(), "bad_value");
         assert_eq!(ini.f64("gone").unwrap_err().to_string(), "model.ini: `gone` is missing");
-        assert_eq!(Ini::parse("[info]\nnothing\n").unwrap_err().kind(), "bad_entry");
+        assert_eq!(parse("[info]\nnothing\n").unwrap_err().kind(), "bad_entry");
     }
 
     #[test]

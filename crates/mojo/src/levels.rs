@@ -43,7 +43,12 @@ pub(crate) enum Lookup {
 
 /// The codes of a list of levels; of equal levels the last one counts.
 pub(crate) fn codes(levels: &[String]) -> Codes {
-    (0..).zip(levels).map(|(code, level)| (level.as_str().into(), code)).collect()
+    // Grows with the levels that differ, not with those that a file claims.
+    let mut codes = Codes::default();
+    for (code, level) in (0..).zip(levels) {
+        codes.insert(level.as_str().into(), code);
+    }
+    codes
 }
 
 /// Places of a binary-encoded column: enough for the levels and one code for missing.

@@ -12,6 +12,9 @@ pub struct Limits {
     /// Inflated over stored size, for entries above 1 MiB. Deflate reaches 1,032, on nothing but
     /// equal bytes: a bound above that would never speak.
     pub inflation_ratio_max: u64,
+    /// Lines of text that are read, of all entries together: each level, word and key of `model.ini`
+    /// is one, and takes 50 to 250 bytes more than in the file. H2O has at most 10,000,000 levels.
+    pub lines_max: usize,
     /// Models inside models.
     pub submodel_depth_max: usize,
     /// Edges from the root of a tree to its deepest leaf.
@@ -29,6 +32,7 @@ impl Default for Limits {
             entry_bytes_max: 4 << 30,
             total_bytes_max: 8 << 30,
             inflation_ratio_max: 1_000,
+            lines_max: 10_000_000,
             submodel_depth_max: 4,
             tree_depth_max: 4_096,
             nodes_max: 1 << 28,

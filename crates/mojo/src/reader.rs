@@ -1,11 +1,11 @@
 //! One model inside an archive: its `model.ini` and its entries, below a prefix.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 
 use crate::archive::{Archive, ArchiveError};
 use crate::cursor::Damage;
-use crate::error::{LoadError, Warning};
+use crate::error::{LoadError, Warning, sentence};
 use crate::ini::{self, Ini};
 use crate::limits::Limits;
 
@@ -20,6 +20,8 @@ pub(crate) struct Source<'a> {
     /// Whether what only explanations need is wanted.
     explanations: bool,
     warnings: RefCell<Vec<Warning>>,
+    /// Lines of text that were read.
+    lines: Cell<usize>,
     /// Prefixes of the models that were opened: none is opened twice.
     opened: RefCell<HashSet<String>>,
     /// How often each entry was read.
@@ -28,12 +30,13 @@ pub(crate) struct Source<'a> {
 
 impl<'a> Source<'a> {
     pub(crate) fn new(archive: Archive<'a>, limits: Limits, explanations: bool) -> Self {
-        let (warnings, opened, reads) = Default::default();
-        Self { archive, limits, explanations, warnings, opened, reads }
+        let (warnings, lines, opened, reads) = Default::default();
+        Self { archive, limits, explanations, warnings, lines, opened, reads }
     }
 
     pub(crate) fn into_warnings(self) -> Vec<Warning> {
-        self.warnings.into_inner()
+        let warnings = self.warnings.into_inner().into_iter();
+        warnings.map(|it| Warning { message: sentence(&it.message), ..it }).collect()
     }
 }
 
@@ -78,7 +81,7 @@ impl<'r, 'a> Reader<'r, 'a> {
         if !source.opened.borrow_mut().insert(reader.prefix.clone()) {
             return Err(reader.bad_entry("model.ini", "it is a model inside of itself".to_owned()));
         }
-        reader.ini = Ini::parse(&reader.text("model.ini")?)?;
+        reader.ini = Ini::parse(&reader.text("model.ini")?, source.limits.columns_max)?;
         Ok(reader)
     }
 
@@ -130,6 +133,7 @@ impl<'r, 'a> Reader<'r, 'a> {
     /// The entry as UTF-8; what is not UTF-8 becomes U+FFFD, and a warning says so.
     pub(crate) fn text(&self, entry: &str) -> Result<String, LoadError> {
         let bytes = self.blob(entry)?;
+        self.count_lines(&bytes)?;
         Ok(String::from_utf8(bytes).unwrap_or_else(|cause| {
             self.warn(
                 "not_utf8",
@@ -142,6 +146,22 @@ impl<'r, 'a> Reader<'r, 'a> {
         }))
     }
 
+    /// Before any line has a place of its own: a few bytes of an archive can be millions of them.
+    fn count_lines(&self, text: &[u8]) -> Result<(), LoadError> {
+        let lines = text.iter().filter(|byte| matches!(byte, b'\n' | b'\r')).count();
+        let (lines, limit) = (self.source.lines.get() + lines, self.source.limits.lines_max);
+        self.source.lines.set(lines);
+        if lines <= limit {
+            return Ok(());
+        }
+        Err(LoadError::Limit {
+            what: "the number of lines of text".to_owned(),
+            found: lines as u64,
+            limit: limit as u64,
+            name: "lines_max",
+        })
+    }
+
     /// Exactly `count` lines.
     ///
     /// `escaped`: backslash escapes of line ends are undone (`escape_domain_values`).
@@ -152,16 +172,13 @@ impl<'r, 'a> Reader<'r, 'a> {
         escaped: bool,
     ) -> Result<Vec<String>, LoadError> {
         let text = self.text(entry)?;
-        let lines: Vec<String> = ini::lines(&text)
-            .map(|line| if escaped { unescape(line) } else { line.to_owned() })
-            .collect();
-        if lines.len() != count {
-            return Err(self.bad_entry(
-                entry,
-                format!("{} lines, expected {count} as model.ini says", lines.len()),
-            ));
+        let found = ini::lines(&text).count();
+        if found != count {
+            let reason = format!("{found} lines, expected {count} as model.ini says");
+            return Err(self.bad_entry(entry, reason));
         }
-        Ok(lines)
+        let plain = |line: &str| if escaped { unescape(line) } else { line.to_owned() };
+        Ok(ini::lines(&text).map(plain).collect())
     }
 
     pub(crate) fn bad_entry(&self, entry: &str, reason: String) -> LoadError {

@@ -254,20 +254,9 @@ impl ArchiveError {
     }
 }
 
-/// A name as a message may show it: nothing that moves a terminal's cursor, nothing endless.
+/// A name as a message may show it.
 pub(super) fn shown(name: &str) -> String {
-    let mut text: String = name.chars().take(SHOWN_MAX).flat_map(escaped).collect();
-    if name.chars().nth(SHOWN_MAX).is_some() {
-        text.push_str("...");
-    }
-    text
-}
-
-fn escaped(letter: char) -> impl Iterator<Item = char> {
-    // `escape_debug` alone would also put backslashes before quotes and backslashes.
-    let plain = matches!(letter, '\'' | '"' | '\\').then_some(letter);
-    let escape = plain.is_none().then(|| letter.escape_debug());
-    plain.into_iter().chain(escape.into_iter().flatten())
+    crate::error::shown(name, SHOWN_MAX)
 }
 
 fn method_name(method: u16) -> String {

@@ -23,6 +23,9 @@ const SEEN: &str =
 const INPUTS: &str = "feature_engineering/target_encoding/input_encoding_columns_map.ini";
 const OUTPUTS: &str = "feature_engineering/target_encoding/input_output_columns_map.ini";
 
+/// What the name of an encoding takes, as a rule.
+const NAME_BYTES: usize = 256;
+
 /// The class of shares that have none: those of two classes, or of a number.
 const NO_CLASS: i32 = -1;
 
@@ -69,6 +72,7 @@ pub(super) fn read(reader: &Reader<'_, '_>, head: &Head) -> Result<TargetEncoder
     // Of two sections of one name the later one counts.
     let by_name: HashMap<&str, &Section> = sections.iter().map(|s| (s.name.as_str(), s)).collect();
     let columns = Columns::new(reader, head);
+    let mut name_bytes = 0_usize;
     let mut encodings = Vec::new();
     let mut met = HashSet::new();
     for block in inputs {
@@ -80,10 +84,12 @@ pub(super) fn read(reader: &Reader<'_, '_>, head: &Head) -> Result<TargetEncoder
         let section = section
             .ok_or_else(|| reader.bad_entry(MAP, format!("no section `[{}]`", shorten(&name))))?;
         let n_answers = met.len().saturating_mul(classes.len());
-        if n_answers > reader.limits().columns_max {
+        // A name that is longer than most is there once for each class.
+        name_bytes = name_bytes.saturating_add(name.len().saturating_mul(classes.len()));
+        if n_answers.max(name_bytes / NAME_BYTES) > reader.limits().columns_max {
             return Err(LoadError::Limit {
-                what: "the number of encodings".to_owned(),
-                found: n_answers as u64,
+                what: format!("the number of encodings, of {NAME_BYTES} bytes of name each,"),
+                found: n_answers.max(name_bytes / NAME_BYTES) as u64,
                 limit: reader.limits().columns_max as u64,
                 name: "columns_max",
             });

@@ -19,6 +19,7 @@ mod made;
 mod memory;
 mod mutate;
 mod random;
+mod strangers;
 mod trial;
 pub(super) mod zip;
 

@@ -149,7 +149,7 @@ fn a_description_of_many_parts() {
     });
 }
 
-fn change_ini(entries: &mut [Entry], change: impl FnOnce(&mut Vec<String>)) {
+pub(super) fn change_ini(entries: &mut [Entry], change: impl FnOnce(&mut Vec<String>)) {
     let ini = entries.iter_mut().find(|entry| entry.name == "model.ini").unwrap();
     let text = std::str::from_utf8(&ini.data).unwrap();
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
