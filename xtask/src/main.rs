@@ -23,7 +23,7 @@ Usage: cargo xtask COMMAND
   generate       writes the files that tests compare with what the code says
   fuzz [--time S] [TARGET ...]   libFuzzer on every parser, up to S seconds each (600)
   ci             format, lints, documentation, licences, tests: what must be green
-  bench [NAME]   figures beside a rival's, into docs/performance.md; without NAME: the list
+  bench [NAME ...] [--quick]   figures beside rivals', into docs/performance.md; no NAME: the list
 ";
 
 fn main() -> ExitCode {

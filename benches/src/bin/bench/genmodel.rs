@@ -1,9 +1,10 @@
-//! The rival: h2o-genmodel's `PredictCsv`, where Java and its jar can be had.
+//! The rival and judge: h2o-genmodel, where Java and its jar can be had.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::{Failure, cache};
+use crate::engine::Engine;
+use crate::{Failure, cache, root};
 
 /// The release that judges the answers too.
 const RELEASE: &str = "3.46.0.11";
@@ -29,8 +30,8 @@ impl Genmodel {
         let text = String::from_utf8_lossy(&version.stderr).into_owned();
         let java = text.lines().next().unwrap_or("java").to_owned();
         let (jar, name) = match std::env::var_os(JAR) {
-            Some(jar) => (PathBuf::from(jar), format!("genmodel ({JAR}) PredictCsv")),
-            None => (from_wheel()?, format!("genmodel {RELEASE} PredictCsv")),
+            Some(jar) => (PathBuf::from(jar), format!("genmodel ({JAR})")),
+            None => (from_wheel()?, format!("genmodel {RELEASE}")),
         };
         if !jar.is_file() {
             return Err(format!("{} is no file ({JAR})", jar.display()).into());
@@ -38,7 +39,15 @@ impl Genmodel {
         Ok(Self { jar, java, name })
     }
 
-    /// The call, with the heap that the h2o Python client gives it.
+    /// Starts `rivals/Genmodel.java`: modes `score`, `typed`, `contributions`, `load`.
+    pub(crate) fn start(&self, mode: &str, model: &Path, rows: &Path) -> Result<Engine, Failure> {
+        let mut command = Command::new("java");
+        command.arg("-Xmx4g").arg("-cp").arg(&self.jar);
+        command.arg(root().join("benches/rivals/Genmodel.java")).arg(mode).arg(model).arg(rows);
+        Engine::start(&self.name, command)
+    }
+
+    /// The call of `PredictCsv`, with the heap that the h2o Python client gives it.
     pub(crate) fn predict_csv(&self, model: &Path, input: &Path, output: &Path) -> Command {
         let mut command = Command::new("java");
         command.arg("-Xmx4g").arg("-cp").arg(&self.jar).arg("hex.genmodel.tools.PredictCsv");

@@ -4,42 +4,64 @@
 //! and its table into `docs/performance.md`.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command")]
 
+mod batch;
+mod csv;
+mod engine;
 mod genmodel;
+mod ours;
+mod peers;
 mod report;
-mod score;
+mod row;
+mod rows;
+mod trees;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use engine::Effort;
+use report::Report;
 use stemson_benches::cost;
 
 /// What can go wrong around a benchmark; it is shown and the run ends.
 type Failure = Box<dyn std::error::Error>;
 
-const NAMES: &str = "\
-  score [--rows N]   a CSV file of 1,000,000 rows through `stemson score` and through
-                     genmodel's PredictCsv: rows per processor second, peak memory";
+/// A benchmark by its name, what it shows, and how it is run.
+type Bench = (&'static str, &'static str, fn(Effort) -> Result<Report, Failure>);
+
+const BENCHES: [Bench; 4] = [
+    ("trees", "the same forests in every runtime of trees: ns per row and tree", trees::run),
+    ("row", "one row from typed values to the prediction, beside EasyPredict", row::run),
+    ("batch", "raw rows in batches, beside score0", batch::run),
+    ("csv", "a CSV file of 1,000,000 rows to CSV, beside PredictCsv; peak memory", csv::run),
+];
+
+fn usage() -> String {
+    let lines: Vec<_> =
+        BENCHES.iter().map(|(name, what, _)| format!("  {name:<10}{what}")).collect();
+    format!(
+        "Figures beside rivals', in turns in one run; kept in docs/performance.md and benches/results.\n\n\
+         Usage: cargo xtask bench NAME... | all [--quick]\n\n{}\n\n\
+         --quick    a look: few and short rounds, nothing is kept\n\n\
+         Rivals come from the package index and Java; what does not install is left out with a word.\n\n\
+         Example: cargo xtask bench row batch --quick",
+        lines.join("\n")
+    )
+}
 
 fn main() -> ExitCode {
-    let mut arguments = std::env::args_os().skip(1);
-    let words: Vec<String> =
-        std::env::args_os().skip(1).filter_map(|it| it.into_string().ok()).collect();
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let words: Vec<_> = std::env::args_os().skip(1).collect();
+    if words.first().is_some_and(|it| it == cost::WORD) {
+        return cost::measure(&words[1..]);
+    }
+    let words: Vec<_> = words.iter().map(|it| it.to_string_lossy().into_owned()).collect();
+    let words: Vec<_> = words.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
-        [cost::WORD, ..] => {
-            arguments.next();
-            return cost::measure(&arguments.collect::<Vec<_>>());
-        }
-        ["score"] => score::run(None),
-        ["score", "--rows", rows] => match rows.parse() {
-            Ok(rows) => score::run(Some(rows)),
-            Err(_) => Err(format!("`--rows {rows}`: a whole number expected").into()),
-        },
-        [] => {
-            println!("{NAMES}");
+        [ours::WORD, rest @ ..] => ours::serve(rest),
+        [] | ["help" | "--help" | "-h"] => {
+            println!("{}", usage());
             Ok(())
         }
-        unknown => Err(format!("no benchmark `{}`; there are:\n{NAMES}", unknown.join(" ")).into()),
+        names => run(names),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -48,6 +70,27 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn run(words: &[&str]) -> Result<(), Failure> {
+    let quick = words.contains(&"--quick");
+    let effort = if quick { Effort::QUICK } else { Effort::FULL };
+    let names: Vec<_> = words.iter().filter(|it| **it != "--quick").collect();
+    let known = |name: &str| name == "all" || BENCHES.iter().any(|it| it.0 == name);
+    if let Some(unknown) = names.iter().find(|it| !known(it)) {
+        return Err(format!("no benchmark `{unknown}`\n\n{}", usage()).into());
+    }
+    for (name, _, bench) in BENCHES {
+        if !names.iter().any(|it| **it == name || **it == "all") {
+            continue;
+        }
+        let report = bench(effort)?;
+        println!("\n{name}\n\n{}", report.text());
+        if !effort.quick {
+            println!("kept as {}", report.keep()?.display());
+        }
+    }
+    Ok(())
 }
 
 /// The checkout.

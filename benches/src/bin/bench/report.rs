@@ -6,17 +6,109 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::{Failure, root};
 
-/// Writes `text` as `benches/results/<date>-<name>.txt` and says where.
-pub(crate) fn keep(name: &str, text: &str) -> Result<PathBuf, Failure> {
-    let folder = root().join("benches/results");
-    fs::create_dir_all(&folder)?;
-    let file = folder.join(format!("{}-{name}.txt", today()));
-    fs::write(&file, text)?;
-    Ok(file)
+/// The figures of one benchmark: tables, a plot, and notes below them.
+#[derive(Debug)]
+pub(crate) struct Report {
+    name: &'static str,
+    tables: Vec<String>,
+    notes: Vec<String>,
+    plot: Option<String>,
+}
+
+impl Report {
+    pub(crate) fn new(name: &'static str) -> Self {
+        Self { name, tables: Vec::new(), notes: Vec::new(), plot: None }
+    }
+
+    pub(crate) fn table(&mut self, table: &str) {
+        self.tables.push(table.trim_end().to_owned());
+    }
+
+    /// Something to know about the figures; without a full stop.
+    pub(crate) fn note(&mut self, note: impl Into<String>) {
+        self.notes.push(note.into());
+    }
+
+    /// Bars on a logarithmic scale, for `docs/performance-NAME.svg`.
+    pub(crate) fn plot(&mut self, title: &str, bars: &[(String, f64)]) {
+        self.plot = Some(plot(title, bars));
+    }
+
+    pub(crate) fn text(&self) -> String {
+        let notes: Vec<_> = self.notes.iter().map(|note| format!("{note}.")).collect();
+        let last = format!("{}, {}. {}", machine(), today(), notes.join(" "));
+        format!("{}\n\n{}\n", self.tables.join("\n\n"), last.trim_end())
+    }
+
+    /// Puts the tables into `docs/performance.md` and into the machine's text of today.
+    pub(crate) fn keep(&self) -> Result<PathBuf, Failure> {
+        let (docs, results) = (root().join("docs"), root().join("benches/results"));
+        if let Some(plot) = &self.plot {
+            fs::write(docs.join(format!("performance-{}.svg", self.name)), plot)?;
+        }
+        publish(self.name, &self.text())?;
+        let machine = machine().to_lowercase();
+        let words = machine.split(|c: char| !c.is_ascii_alphanumeric()).filter(|it| !it.is_empty());
+        let file = results.join(format!("{}-{}.txt", today(), words.collect::<Vec<_>>().join("-")));
+        let old = fs::read_to_string(&file).unwrap_or_default();
+        fs::write(&file, with_part(&old, self.name, &self.text()))?;
+        Ok(file)
+    }
+}
+
+/// `text` with the part `name` in place of an older one, or at its end.
+fn with_part(text: &str, name: &str, part: &str) -> String {
+    const START: &str = "== cargo xtask bench ";
+    let mut parts: Vec<(String, String)> = text
+        .split(START)
+        .filter_map(|it| it.split_once('\n'))
+        .map(|(name, part)| (name.to_owned(), part.trim().to_owned()))
+        .collect();
+    match parts.iter_mut().find(|it| it.0 == name) {
+        Some(old) => part.trim().clone_into(&mut old.1),
+        None => parts.push((name.to_owned(), part.trim().to_owned())),
+    }
+    let parts: Vec<_> =
+        parts.iter().map(|(name, part)| format!("{START}{name}\n\n{part}\n")).collect();
+    parts.join("\n")
+}
+
+/// An SVG of horizontal bars; the scale is logarithmic from 1 on.
+fn plot(title: &str, bars: &[(String, f64)]) -> String {
+    const ROW: usize = 22;
+    const LEFT: f64 = 190.0;
+    const WIDTH: f64 = 440.0;
+    let most = bars.iter().map(|it| it.1).fold(1.0, f64::max);
+    let height = 40 + ROW * bars.len();
+    let bars = bars.iter().enumerate().map(|(at, (label, value))| {
+        let (y, base) = (32 + ROW * at, 45 + ROW * at);
+        let width = (value.max(1.0).ln() / most.ln()).clamp(0.005, 1.0) * WIDTH;
+        let fill = if label.starts_with("stemson") { "#1a6b3c" } else { "#9aa5b1" };
+        format!(
+            "<text x=\"{}\" y=\"{base}\" text-anchor=\"end\">{label}</text>\
+             <rect x=\"{LEFT}\" y=\"{y}\" width=\"{width:.0}\" height=\"16\" fill=\"{fill}\"/>\
+             <text x=\"{:.0}\" y=\"{base}\">{value:.1}</text>\n",
+            LEFT - 8.0,
+            LEFT + width + 6.0,
+        )
+    });
+    let bars: Vec<_> = bars.collect();
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 720 {height}\" \
+         font-family=\"sans-serif\" font-size=\"13\">\n\
+         <rect width=\"720\" height=\"{height}\" fill=\"white\"/>\n\
+         <text x=\"10\" y=\"20\" font-weight=\"bold\">{title}</text>\n{}</svg>\n",
+        bars.concat()
+    )
+}
+
+/// `3.14159` as `3.1x`, from ten on without fraction.
+pub(crate) fn ratio(times: f64) -> String {
+    if times < 9.95 { format!("{times:.1}x") } else { format!("{times:.0}x") }
 }
 
 /// Puts `table` between the markers of `name` in `docs/performance.md`.
-pub(crate) fn publish(name: &str, table: &str) -> Result<(), Failure> {
+fn publish(name: &str, table: &str) -> Result<(), Failure> {
     let page = root().join("docs/performance.md");
     let text = fs::read_to_string(&page)?;
     let text = replaced(&text, name, table)
@@ -32,7 +124,7 @@ fn replaced(text: &str, name: &str, table: &str) -> Option<String> {
 }
 
 /// Today in UTC as `2026-11-23`.
-pub(crate) fn today() -> String {
+fn today() -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     date(now.as_secs() / 86_400)
 }
@@ -51,7 +143,7 @@ fn date(days: u64) -> String {
 }
 
 /// The processor's name and how many of its cores may be used.
-pub(crate) fn machine() -> String {
+fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let line = text.lines().find(|line| line.starts_with("model name"));
@@ -81,6 +173,21 @@ mod tests {
         let cases = [(0, "1970-01-01"), (11_016, "2000-02-29"), (19_782, "2024-02-29")];
         for (days, expected) in cases.into_iter().chain([(20_780, "2026-11-23")]) {
             assert_eq!(date(days), expected);
+        }
+    }
+
+    #[test]
+    fn a_part_takes_the_place_of_the_old_one() {
+        let text = with_part(&with_part("", "a", "1\n\n2\n"), "b", "3");
+        let expected = "== cargo xtask bench a\n\n1\n\n2\n\n== cargo xtask bench b\n\n3\n";
+        assert_eq!(text, expected);
+        assert_eq!(with_part(&text, "b", "4"), expected.replace('3', "4"));
+    }
+
+    #[test]
+    fn ratios() {
+        for (times, expected) in [(0.96, "1.0x"), (9.94, "9.9x"), (9.96, "10x"), (123.4, "123x")] {
+            assert_eq!(ratio(times), expected);
         }
     }
 

@@ -10,11 +10,12 @@ use stemson_benches::cost::{self, Cost};
 use stemson_benches::rows::{Format, Generator};
 use stemson_mojo::{LoadOptions, Model};
 
+use crate::engine::Effort;
 use crate::genmodel::Genmodel;
-use crate::report::{self, grouped};
-use crate::{Failure, cache, program, root};
+use crate::report::{Report, grouped};
+use crate::rows::model;
+use crate::{Failure, cache, program};
 
-const NAME: &str = "score";
 const CASE: &str = "gbm100d6";
 const ROWS: u64 = 1_000_000;
 /// As many rows as show what model and program need by themselves.
@@ -27,24 +28,17 @@ struct Run {
     all: Cost,
 }
 
-/// Runs both and prints the figures; keeps them unless the number of rows is the caller's.
-pub(crate) fn run(rows: Option<u64>) -> Result<(), Failure> {
-    let scratch = cache()?.join(format!("score-{}", std::process::id()));
+pub(crate) fn run(effort: Effort) -> Result<Report, Failure> {
+    let scratch = cache()?.join(format!("csv-{}", std::process::id()));
     fs::create_dir_all(&scratch)?;
-    let outcome = compare(&scratch, rows.unwrap_or(ROWS));
+    let outcome = compare(&scratch, if effort.quick { ROWS / 10 } else { ROWS });
     fs::remove_dir_all(&scratch)?;
-    let (table, text) = outcome?;
-    println!("{text}");
-    if rows.is_none() {
-        report::publish(NAME, &table)?;
-        println!("kept as {}", report::keep(NAME, &text)?.display());
-    }
-    Ok(())
+    outcome
 }
 
-/// The table for the page, and the text for the file.
-fn compare(scratch: &Path, rows: u64) -> Result<(String, String), Failure> {
-    let model = root().join("benches/models").join(CASE).join("model.zip");
+fn compare(scratch: &Path, rows: u64) -> Result<Report, Failure> {
+    let mut report = Report::new("csv");
+    let model = model(CASE);
     let generator = Generator::new(&Model::load(&fs::read(&model)?, &LoadOptions::default())?, 1);
     let (few, all) = (scratch.join("few.csv"), scratch.join("all.csv"));
     draw(&generator, &few, ROWS_FEW)?;
@@ -60,31 +54,19 @@ fn compare(scratch: &Path, rows: u64) -> Result<(String, String), Failure> {
     })
     .of(&few, &all)?;
     let mut runs = vec![ours];
-    let mut notes = Vec::new();
     match Genmodel::find() {
         Ok(genmodel) => {
             let call = |input: &Path| genmodel.predict_csv(&model, input, &output("genmodel"));
-            runs.push(measured(&genmodel.name, call).of(&few, &all)?);
-            notes.push(same_answers(&output("stemson"), &output("genmodel"))?);
-            notes.push(format!("Java: {}, heap -Xmx4g", genmodel.java));
+            let name = format!("{} PredictCsv", genmodel.name);
+            runs.push(measured(&name, call).of(&few, &all)?);
+            report.note(same_answers(&output("stemson"), &output("genmodel"))?);
+            report.note(format!("Java: {}, heap -Xmx4g", genmodel.java));
         }
-        Err(why) => notes.push(format!("genmodel PredictCsv skipped: {why}")),
+        Err(why) => report.note(format!("genmodel PredictCsv skipped: {why}")),
     }
-    let bytes = fs::metadata(&all)?.len();
-    let table = table(&runs, rows)?;
-    let mut text = format!(
-        "cargo xtask bench {NAME}, {}\nmachine: {}\n{CASE}: {} rows, {:.0} MB of CSV\n\n{table}\n",
-        report::today(),
-        report::machine(),
-        grouped(rows as f64),
-        bytes as f64 / 1e6,
-    );
-    for note in &notes {
-        writeln!(text, "{note}")?;
-    }
-    let notes: Vec<_> = notes.iter().map(|note| format!("{note}.")).collect();
-    let page = format!("{table}\n{}, {}. {}", report::machine(), report::today(), notes.join(" "));
-    Ok((page, text))
+    report.table(&table(&runs, rows)?);
+    report.note(format!("The file has {:.0} MB", fs::metadata(&all)?.len() as f64 / 1e6));
+    Ok(report)
 }
 
 /// A program and the way to call it for an input file.
