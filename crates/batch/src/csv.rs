@@ -66,16 +66,26 @@ fn quoted_len(bytes: &[u8]) -> Option<usize> {
 
 /// The fields of records, one after the other.
 pub(crate) struct Fields<'a> {
-    rest: &'a str,
-    delimiter: char,
-    /// There is a carriage return somewhere.
-    returns: bool,
+    text: &'a str,
+    /// Where the next field starts.
+    at: usize,
+    delimiter: u8,
+    /// No number goes on behind a delimiter.
+    ends_numbers: bool,
 }
 
 /// One field.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Field<'a> {
     pub(crate) text: Cow<'a, str>,
+    /// Nothing more in this record.
+    pub(crate) last: bool,
+}
+
+/// A field that is a plain number or empty.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Number {
+    pub(crate) value: Option<f64>,
     /// Nothing more in this record.
     pub(crate) last: bool,
 }
@@ -87,64 +97,127 @@ pub(crate) struct BadQuote;
 impl<'a> Fields<'a> {
     /// `text`: whole records; `delimiter`: ASCII.
     pub(crate) fn new(text: &'a str, delimiter: u8) -> Self {
-        let returns = memchr(b'\r', text.as_bytes()).is_some();
-        Self { rest: text, delimiter: delimiter as char, returns }
+        let ends_numbers = !matches!(delimiter, b'0'..=b'9' | b'.' | b'+' | b'-' | b'e' | b'E');
+        Self { text, at: 0, delimiter, ends_numbers }
+    }
+
+    /// Where the next field starts in the text.
+    pub(crate) fn at(&self) -> usize {
+        self.at
     }
 
     /// What has not been read yet.
     pub(crate) fn rest(&self) -> &'a str {
-        self.rest
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.at >= self.text.len()
     }
 
     /// Passes a line that holds nothing, if the next one does.
     pub(crate) fn skip_blank_line(&mut self) -> bool {
-        match self.rest.strip_prefix('\n').or_else(|| self.rest.strip_prefix("\r\n")) {
-            Some(rest) => {
-                self.rest = rest;
-                true
-            }
-            None => false,
-        }
+        let passed = match self.rest().as_bytes() {
+            [b'\n', ..] => 1,
+            [b'\r', b'\n', ..] => 2,
+            _ => return false,
+        };
+        self.at = self.at.saturating_add(passed);
+        true
+    }
+
+    /// The next field, if it is a plain number or empty; else it is still to come. In one pass: what
+    /// ends the number ends the field.
+    #[inline]
+    pub(crate) fn number(&mut self) -> Option<Number> {
+        let rest = self.text.as_bytes().get(self.at..)?;
+        let (value, len) = match rest.first() {
+            Some(byte) if *byte == self.delimiter => (None, 0),
+            _ if !self.ends_numbers => return None,
+            _ => stemson_mojo::read_decimal(rest).map(|(value, len)| (Some(value), len))?,
+        };
+        let (last, end) = match rest.get(len..)? {
+            [byte, ..] if *byte == self.delimiter => (false, 1),
+            [b'\n', ..] => (true, 1),
+            [b'\r', b'\n', ..] => (true, 2),
+            [] => (true, 0),
+            _ => return None,
+        };
+        self.at = self.at.saturating_add(len).saturating_add(end);
+        Some(Number { value, last })
     }
 
     pub(crate) fn next(&mut self) -> Result<Field<'a>, BadQuote> {
-        if let Some(inside) = self.rest.strip_prefix('"') {
-            return self.quoted(inside);
+        let rest = self.rest();
+        if rest.as_bytes().first() == Some(&b'"') {
+            return self.quoted(rest.get(1..).unwrap_or_default());
         }
-        let delimiter = self.delimiter as u8;
-        let end = self.rest.bytes().position(|byte| byte == delimiter || byte == b'\n');
-        let (text, rest) = self.rest.split_at(end.unwrap_or(self.rest.len()));
-        let last = !rest.starts_with(self.delimiter);
-        self.rest = rest.get(1..).unwrap_or_default();
-        let text = if last { text.strip_suffix('\r').unwrap_or(text) } else { text };
-        let text = if self.returns && text.contains('\r') {
-            Cow::Owned(text.replace('\r', ""))
-        } else {
-            Cow::Borrowed(text)
+        let end = stop(rest.as_bytes(), self.delimiter);
+        let (text, behind) = rest.split_at_checked(end).unwrap_or_default();
+        let (last, passed) = match behind.as_bytes() {
+            [byte, ..] if *byte == self.delimiter => (false, 1),
+            [b'\n', ..] | [b'\r'] => (true, 1),
+            [b'\r', b'\n', ..] => (true, 2),
+            [b'\r', ..] => return Ok(self.with_returns(rest)),
+            _ => (true, 0),
         };
-        Ok(Field { text, last })
+        self.at = self.at.saturating_add(end).saturating_add(passed);
+        Ok(Field { text: Cow::Borrowed(text), last })
+    }
+
+    /// A field with carriage returns in it, that are none of its characters.
+    #[cold]
+    fn with_returns(&mut self, rest: &'a str) -> Field<'a> {
+        let end = memchr2(self.delimiter, b'\n', rest.as_bytes()).unwrap_or(rest.len());
+        let (text, behind) = rest.split_at_checked(end).unwrap_or_default();
+        self.at = self.at.saturating_add(end).saturating_add(1).min(self.text.len());
+        let last = behind.as_bytes().first() != Some(&self.delimiter);
+        Field { text: Cow::Owned(text.replace('\r', "")), last }
     }
 
     fn quoted(&mut self, inside: &'a str) -> Result<Field<'a>, BadQuote> {
         let len = quoted_len(inside.as_bytes()).ok_or(BadQuote)?;
-        let (text, rest) = inside.split_at_checked(len).ok_or(BadQuote)?;
+        let (text, behind) = inside.split_at_checked(len).ok_or(BadQuote)?;
         let text = text.strip_suffix('"').ok_or(BadQuote)?;
         let text = match memchr(b'"', text.as_bytes()) {
             None => Cow::Borrowed(text),
             Some(_) => Cow::Owned(text.replace("\"\"", "\"")),
         };
-        if let Some(rest) = rest.strip_prefix(self.delimiter) {
-            self.rest = rest;
-            return Ok(Field { text, last: false });
-        }
-        let rest = rest.strip_prefix('\r').unwrap_or(rest);
-        self.rest = match rest.strip_prefix('\n') {
-            Some(rest) => rest,
-            None if rest.is_empty() => rest,
-            None => return Err(BadQuote),
+        let (last, passed) = match behind.as_bytes() {
+            [byte, ..] if *byte == self.delimiter => (false, 1),
+            [b'\n', ..] | [b'\r'] => (true, 1),
+            [b'\r', b'\n', ..] => (true, 2),
+            [] => (true, 0),
+            _ => return Err(BadQuote),
         };
-        Ok(Field { text, last: true })
+        self.at = self.at.saturating_add(len).saturating_add(passed).saturating_add(1);
+        Ok(Field { text, last })
     }
+}
+
+/// Bytes before the first delimiter, line feed or carriage return: eight at a time, as fields are
+/// mostly too short for anything that must be called.
+#[inline]
+fn stop(bytes: &[u8], delimiter: u8) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const LINE_FEEDS: u64 = 0x0a0a_0a0a_0a0a_0a0a;
+    const CARRIAGE_RETURNS: u64 = 0x0d0d_0d0d_0d0d_0d0d;
+    // The lowest bit that is set marks the first byte that is 0.
+    let zeros = |word: u64| word.wrapping_sub(ONES) & !word & (ONES << 7);
+    let delimiters = ONES.wrapping_mul(u64::from(delimiter));
+    let (words, tail) = bytes.as_chunks::<8>();
+    let mut at: usize = 0;
+    for word in words {
+        let word = u64::from_le_bytes(*word);
+        let found =
+            zeros(word ^ delimiters) | zeros(word ^ LINE_FEEDS) | zeros(word ^ CARRIAGE_RETURNS);
+        if found != 0 {
+            return at.saturating_add((found.trailing_zeros() >> 3) as usize);
+        }
+        at = at.saturating_add(8);
+    }
+    let is_stop = |byte: &u8| *byte == delimiter || matches!(byte, b'\n' | b'\r');
+    at.saturating_add(tail.iter().position(is_stop).unwrap_or(tail.len()))
 }
 
 /// Whether a record is a line that holds nothing.
@@ -219,6 +292,27 @@ mod tests {
         check("5\" pipe,x\ny\"\"z,\n", &[(1, &["5\" pipe", "x"]), (2, &["y\"\"z", ""])]);
         check("\"\",\"\"\r\nü,\"é\"", &[(1, &["", ""]), (2, &["ü", "é"])]);
         check("a\rb,\"a\rb\"\r\n", &[(1, &["ab", "a\rb"])]);
+        check("long enough for words,\rx\r\n", &[(1, &["long enough for words", "x"])]);
+    }
+
+    #[test]
+    fn plain_numbers_end_with_their_field() {
+        let check = |text: &str, delimiter: u8, expected: Option<(Option<f64>, bool, &str)>| {
+            let mut fields = Fields::new(text, delimiter);
+            let found = fields.number().map(|n| (n.value, n.last, fields.rest()));
+            assert_eq!(found, expected, "{text:?}");
+        };
+        check("-1.5,a\n", b',', Some((Some(-1.5), false, "a\n")));
+        check("1\n2", b',', Some((Some(1.0), true, "2")));
+        check("123456789.25\r\n2", b',', Some((Some(123_456_789.25), true, "2")));
+        check(",a\n", b',', Some((None, false, "a\n")));
+        check("7", b',', Some((Some(7.0), true, "")));
+        for (text, delimiter) in
+            [("1d,2", b','), ("1 ,2", b','), ("\n", b','), ("1\r2\n", b','), ("1.5\n", b'.')]
+        {
+            check(text, delimiter, None);
+        }
+        check(".5\n", b'.', Some((None, false, "5\n")));
     }
 
     #[test]
@@ -235,6 +329,13 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn fields_stop_where_they_should(text in "[a;,\r\n\u{1}\u{80}\u{ff}]{0,30}") {
+            let is_stop = |byte: u8| matches!(byte, b',' | b'\r' | b'\n');
+            let expected = text.bytes().position(is_stop).unwrap_or(text.len());
+            prop_assert_eq!(stop(text.as_bytes(), b','), expected);
+        }
+
         #[test]
         fn what_is_written_is_read_back(
             rows in proptest::collection::vec(

@@ -1,12 +1,12 @@
 //! Which value of the input goes where: resolved once per source, looked up once per cell.
 //!
-//! A row's values stand in *slots*: first the columns of the model's schema, in its order, then
-//! the columns to keep.
+//! A row's values have *slots*: first the columns of the model's schema, in its order, then the
+//! columns to keep.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use stemson_mojo::{Model, Schema};
+use stemson_mojo::{Kind, Model, Schema};
 
 use crate::error::BatchError;
 use crate::job::Job;
@@ -17,7 +17,7 @@ use crate::summary::MissingColumns;
 pub(crate) struct Target {
     /// Slot of a column of the model.
     pub(crate) column: Option<usize>,
-    /// Slot of a column to keep.
+    /// Place among the columns to keep.
     pub(crate) kept: Option<usize>,
 }
 
@@ -56,6 +56,11 @@ impl Names {
         self.model.schema()
     }
 
+    /// Columns to keep.
+    pub(crate) fn kept(&self) -> usize {
+        self.keep.len()
+    }
+
     /// Slots of a row.
     pub(crate) fn slots(&self) -> usize {
         self.schema().columns().len() + self.keep.len()
@@ -74,7 +79,13 @@ impl Names {
             _ => schema.index_of(name),
         };
         let kept = self.keep.iter().position(|keep| keep == name);
-        Target { column, kept: kept.map(|index| schema.columns().len() + index) }
+        Target { column, kept }
+    }
+
+    /// The slots of a target.
+    pub(crate) fn slots_of(&self, target: Target) -> impl Iterator<Item = usize> {
+        let columns = self.schema().columns().len();
+        target.column.into_iter().chain(target.kept.map(|kept| columns + kept))
     }
 
     /// Neither an input nor kept nor the response.
@@ -133,12 +144,24 @@ pub(crate) struct Plan {
     pub(crate) records: Records,
 }
 
+/// Where a field goes.
+#[derive(Debug)]
+pub(crate) struct CsvField {
+    pub(crate) target: Target,
+    /// The numeric column that its text goes to and to nowhere else: a plain number is read on the way.
+    pub(crate) number: Option<usize>,
+}
+
 #[derive(Debug)]
 pub(crate) enum Records {
-    /// One target per field.
-    Csv { delimiter: u8, fields: Vec<Target> },
+    Csv {
+        delimiter: u8,
+        fields: Vec<CsvField>,
+    },
     /// By key; a key that is not in the map goes nowhere.
-    Jsonl { keys: HashMap<String, Target> },
+    Jsonl {
+        keys: HashMap<String, Target>,
+    },
 }
 
 impl Plan {
@@ -171,13 +194,15 @@ impl Plan {
                 return Err(BatchError::DuplicateHeader { source_name, name: name.clone() });
             }
             let target = names.target(name);
-            for slot in target.column.iter().chain(&target.kept) {
-                filled[*slot] = true;
-            }
+            names.slots_of(target).for_each(|slot| filled[slot] = true);
             if names.is_ignored(name, target) {
                 ignored.push(name.clone());
             }
-            fields.push(target);
+            let is_number =
+                |column: &usize| names.schema().columns()[*column].kind == Kind::Numeric;
+            let number = target.column.filter(is_number);
+            let number = number.filter(|_| target.kept.is_none() && names.na_words.is_empty());
+            fields.push(CsvField { target, number });
         }
         let records = Records::Csv { delimiter, fields };
         Ok((Self { source_name, names, records }, filled, ignored))

@@ -127,7 +127,7 @@ impl CsvForm {
             match value {
                 Value::Absent => {}
                 Value::Text(text) => write_field(out, text),
-                Value::Number(_, text) => out.extend_from_slice(text.as_bytes()),
+                Value::Number(text) => out.extend_from_slice(text.as_bytes()),
                 Value::Bool(value) => out.extend_from_slice(bool_text(*value)),
             }
         }
@@ -220,7 +220,7 @@ impl JsonlForm {
             match value {
                 Value::Absent => out.extend_from_slice(b"null"),
                 Value::Text(text) => write_text(out, text),
-                Value::Number(_, text) => out.extend_from_slice(text.as_bytes()),
+                Value::Number(text) => out.extend_from_slice(text.as_bytes()),
                 Value::Bool(value) => out.extend_from_slice(bool_text(*value)),
             }
         }

@@ -1,68 +1,66 @@
-//! The cells of a block: row by row, one value per slot, borrowed from the block's text.
+//! The records of a block: their cells go into a batch at once, what is kept of them stays here.
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use stemson_mojo::{Cell, Rows};
+
 use crate::block::Block;
-use crate::csv::Fields;
+use crate::csv::{BadQuote, Fields};
 use crate::error::BatchError;
 use crate::jsonl::{self, Scalar};
-use crate::plan::{Names, Plan, Records, Target};
+use crate::plan::{CsvField, Names, Plan, Records, Target};
 use crate::summary::IGNORED_MAX;
 
-/// The value of a slot.
+/// A kept value, as it is written.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Value<'a> {
     Absent,
     Text(Cow<'a, str>),
-    /// A number of JSON, and how it was written.
-    Number(f64, &'a str),
+    /// As it was written.
+    Number(Cow<'a, str>),
     Bool(bool),
 }
 
-/// All rows of a block.
+/// What is kept of the rows of a block.
 #[derive(Debug)]
 pub(crate) struct Table<'a> {
-    slots: usize,
-    /// Row-major, rows x slots.
-    values: Vec<Value<'a>>,
+    columns: usize,
+    /// Row-major, rows x columns to keep.
+    kept: Vec<Value<'a>>,
     /// Where each row starts in the block's text.
     starts: Vec<usize>,
 }
 
 impl<'a> Table<'a> {
-    /// Parses the records of a block.
+    /// Parses the records of a block into the rows of a batch.
     ///
     /// `text`: the block's bytes. JSONL also notes in `seen` what it has met.
     pub(crate) fn parse(
         text: &'a str,
-        rows: usize,
+        rows: &mut Rows<'_>,
         plan: &Plan,
         seen: &mut Seen,
     ) -> Result<Self, Fault> {
-        let slots = plan.names.slots();
+        let columns = plan.names.kept();
         let mut table = Self {
-            slots,
-            values: Vec::with_capacity(rows * slots),
-            starts: Vec::with_capacity(rows),
+            columns,
+            kept: vec![Value::Absent; rows.len() * columns],
+            starts: Vec::with_capacity(rows.len()),
         };
         match &plan.records {
             Records::Csv { delimiter, fields } => {
-                table.parse_csv(text, *delimiter, fields, &plan.names)?;
+                table.parse_csv(Fields::new(text, *delimiter), fields, &plan.names, rows)?;
             }
-            Records::Jsonl { .. } => table.parse_jsonl(text, plan, seen)?,
+            Records::Jsonl { .. } => table.parse_jsonl(text, plan, seen, rows)?,
         }
-        debug_assert_eq!(table.starts.len(), rows, "reader and parser agree on what a row is");
+        debug_assert_eq!(table.starts.len(), rows.len(), "reader and parser agree on rows");
         Ok(table)
     }
 
-    pub(crate) fn rows(&self) -> usize {
-        self.starts.len()
-    }
-
-    /// One value per slot.
-    pub(crate) fn row(&self, row: usize) -> &[Value<'a>] {
-        &self.values[row * self.slots..][..self.slots]
+    /// The values of a row to keep.
+    pub(crate) fn kept(&self, row: usize) -> &[Value<'a>] {
+        &self.kept[row * self.columns..][..self.columns]
     }
 
     /// Where a row starts in the block's text.
@@ -70,54 +68,93 @@ impl<'a> Table<'a> {
         self.starts[row]
     }
 
-    fn new_row(&mut self, start: usize) -> &mut [Value<'a>] {
-        self.starts.push(start);
-        let from = self.values.len();
-        self.values.resize(from + self.slots, Value::Absent);
-        &mut self.values[from..]
-    }
-
     fn parse_csv(
         &mut self,
-        text: &'a str,
-        delimiter: u8,
-        targets: &[Target],
+        mut text: Fields<'a>,
+        fields: &[CsvField],
         names: &Names,
+        rows: &mut Rows<'_>,
     ) -> Result<(), Fault> {
-        let mut fields = Fields::new(text, delimiter);
-        while !fields.rest().is_empty() {
-            if targets.len() > 1 && fields.skip_blank_line() {
+        while !text.is_done() {
+            if fields.len() > 1 && text.skip_blank_line() {
                 continue;
             }
-            let start = text.len() - fields.rest().len();
-            let row = self.new_row(start);
+            let (row, start) = (self.starts.len(), text.at());
+            self.starts.push(start);
             let mut found = 0;
             loop {
-                let field = fields
-                    .next()
-                    .map_err(|_| Fault { at: start, mistake: Mistake::AfterQuote(found + 1) })?;
-                if let Some(target) = targets.get(found)
-                    && !field.text.is_empty()
-                {
-                    put(row, *target, Value::Text(field.text), names);
-                }
+                let field = fields.get(found);
                 found += 1;
-                if field.last {
+                let number = field.and_then(|field| field.number);
+                let last = match number.and_then(|column| Some((column, text.number()?))) {
+                    Some((column, number)) => {
+                        if let Some(value) = number.value {
+                            rows.set(row, column, Cell::Number(value));
+                        }
+                        number.last
+                    }
+                    None => {
+                        let next = text.next().map_err(|BadQuote| Fault {
+                            at: start,
+                            mistake: Mistake::AfterQuote(found),
+                        })?;
+                        if let Some(field) = field
+                            && !next.text.is_empty()
+                        {
+                            self.put(row, field.target, Value::Text(next.text), names, rows);
+                        }
+                        next.last
+                    }
+                };
+                if last {
                     break;
                 }
             }
-            if found != targets.len() {
-                let mistake = Mistake::Ragged { found, expected: targets.len() };
+            if found != fields.len() {
+                let mistake = Mistake::Ragged { found, expected: fields.len() };
                 return Err(Fault { at: start, mistake });
             }
         }
         Ok(())
     }
 
-    fn parse_jsonl(&mut self, text: &'a str, plan: &Plan, seen: &mut Seen) -> Result<(), Fault> {
+    /// Gives a value to its column and keeps it, as its target says.
+    fn put(
+        &mut self,
+        row: usize,
+        target: Target,
+        value: Value<'a>,
+        names: &Names,
+        rows: &mut Rows<'_>,
+    ) {
+        if let Some(column) = target.column {
+            match &value {
+                Value::Absent => {}
+                Value::Text(text) if names.is_na(text) => {}
+                Value::Text(text) => rows.set(row, column, Cell::Text(text)),
+                // The grammar is JSON's, and all of it is in Java's.
+                Value::Number(text) => {
+                    let number = stemson_mojo::parse_double(text).unwrap_or(f64::NAN);
+                    rows.set(row, column, Cell::Number(number));
+                }
+                Value::Bool(flag) => rows.set(row, column, Cell::Bool(*flag)),
+            }
+        }
+        if let Some(kept) = target.kept {
+            self.kept[row * self.columns + kept] = value;
+        }
+    }
+
+    fn parse_jsonl(
+        &mut self,
+        text: &'a str,
+        plan: &Plan,
+        seen: &mut Seen,
+        rows: &mut Rows<'_>,
+    ) -> Result<(), Fault> {
         let Records::Jsonl { keys } = &plan.records else { return Ok(()) };
         let names = &*plan.names;
-        seen.filled.resize(self.slots, false);
+        seen.filled.resize(names.slots(), false);
         let mut order = KeyOrder::default();
         let mut start = 0;
         for line in text.split_inclusive('\n') {
@@ -127,14 +164,13 @@ impl<'a> Table<'a> {
             if line.is_empty() {
                 continue;
             }
-            let row = self.new_row(at);
+            let row = self.starts.len();
+            self.starts.push(at);
             order.new_line();
             let read = jsonl::object(line, |key, value| {
                 let target = order.next(key, keys)?;
-                for slot in target.column.iter().chain(&target.kept) {
-                    seen.filled[*slot] = true;
-                }
-                put(row, target, Value::of(value), names);
+                names.slots_of(target).for_each(|slot| seen.filled[slot] = true);
+                self.put(row, target, Value::of(value), names, rows);
                 Ok(())
             });
             read.map_err(|bad| {
@@ -204,25 +240,12 @@ impl<'a> KeyOrder<'a> {
     }
 }
 
-fn put<'a>(row: &mut [Value<'a>], target: Target, value: Value<'a>, names: &Names) {
-    if let Some(slot) = target.kept {
-        row[slot] = value.clone();
-    }
-    if let Some(slot) = target.column {
-        row[slot] = match value {
-            Value::Text(text) if names.is_na(&text) => Value::Absent,
-            value => value,
-        };
-    }
-}
-
 impl<'a> Value<'a> {
     fn of(scalar: Scalar<'a>) -> Self {
         match scalar {
             Scalar::Null => Self::Absent,
             Scalar::Text(text) => Self::Text(text),
-            // The grammar is JSON's, and all of it is in Rust's: infinity beyond the largest.
-            Scalar::Number(text) => Self::Number(text.parse().unwrap_or(f64::NAN), text),
+            Scalar::Number(text) => Self::Number(Cow::Borrowed(text)),
             Scalar::Bool(value) => Self::Bool(value),
         }
     }

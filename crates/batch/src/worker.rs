@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use stemson_mojo::{Batch, Cell, Model, Options};
+use stemson_mojo::{Batch, Model, Options};
 
 use crate::block::Block;
 use crate::error::BatchError;
 use crate::plan::Plan;
 use crate::render::Form;
 use crate::summary::{REFUSALS_SHOWN, Refusal};
-use crate::table::{Fault, Seen, Table, Value, line_at};
+use crate::table::{Fault, Seen, Table, line_at};
 
 /// What one thread needs to turn blocks of input into blocks of output.
 pub(crate) struct Worker {
@@ -40,19 +40,14 @@ impl Worker {
         let mut seen = Seen::default();
         let table = std::str::from_utf8(&block.bytes)
             .map_err(|bad| Fault::not_utf8(bad.valid_up_to()))
-            .and_then(|text| Table::parse(text, block.rows, plan, &mut seen))
+            .and_then(|text| {
+                self.batch.clear();
+                self.batch.fill(block.rows, |rows| Table::parse(text, rows, plan, &mut seen))
+            })
             .map_err(|fault| fault.in_block(block, &plan.source_name))?;
-        let columns = self.batch.model().schema().columns().len();
-        let mut cells = Vec::with_capacity(columns);
-        self.batch.clear();
-        for row in 0..table.rows() {
-            cells.clear();
-            cells.extend(table.row(row)[..columns].iter().map(cell));
-            self.batch.push(&cells);
-        }
         self.batch.score();
         let mut refusals = Vec::new();
-        for row in 0..table.rows() {
+        for row in 0..block.rows {
             let number = block.first_row + row as u64;
             let output = self.batch.output(row);
             if let Err(error) = &output {
@@ -68,7 +63,7 @@ impl Worker {
                     });
                 }
             }
-            self.form.row(&mut out, number, output, &table.row(row)[columns..]);
+            self.form.row(&mut out, number, output, table.kept(row));
         }
         drop(table);
         block.tally.refusals = refusals;
@@ -77,14 +72,5 @@ impl Worker {
         block.ignored.extend(seen.ignored);
         block.out = out;
         Ok(())
-    }
-}
-
-fn cell<'a>(value: &'a Value<'_>) -> Cell<'a> {
-    match value {
-        Value::Absent => Cell::Absent,
-        Value::Text(text) => Cell::Text(text),
-        Value::Number(value, _) => Cell::Number(*value),
-        Value::Bool(value) => Cell::Bool(*value),
     }
 }
