@@ -67,6 +67,12 @@ fn built(name: &str) -> PathBuf {
     here.with_file_name(format!("{name}{}", std::env::consts::EXE_SUFFIX))
 }
 
+/// The folder of built files that this program lies in.
+fn target() -> PathBuf {
+    let here = std::env::current_exe().unwrap_or_default();
+    here.ancestors().nth(2).map(Path::to_owned).unwrap_or_default()
+}
+
 /// The doc-tests first, so that the last line is the summary of the big run.
 fn test(all: bool) -> Result<(), Failed> {
     let runner = setup::tests()?;

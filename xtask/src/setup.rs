@@ -45,8 +45,24 @@ const FUZZER: &[Need] = &[
     },
 ];
 
-/// Servers, clients and libraries that tests talk to; none so far.
-const TESTS: &[Need] = &[];
+/// Servers, clients and libraries that tests talk to.
+const TESTS: &[Need] = &[
+    Need {
+        name: "postgresql",
+        probe: "sh -c command${IFS}-v${IFS}initdb||ls${IFS}/usr/lib/postgresql/*/bin/initdb",
+        install: &["apt-get update -qq", "apt-get install -y -qq postgresql"],
+    },
+    Need {
+        name: "redis-server",
+        probe: "redis-server --version",
+        install: &["apt-get update -qq", "apt-get install -y -qq redis-server"],
+    },
+    Need {
+        name: "python3-venv",
+        probe: "python3 -m ensurepip --version",
+        install: &["apt-get update -qq", "apt-get install -y -qq python3 python3-venv"],
+    },
+];
 
 /// Targets, and an emulator with a linker for the one that is not this processor's.
 const PLATFORMS: &[Need] = &[
@@ -73,7 +89,27 @@ const PLATFORMS: &[Need] = &[
 /// Brings what the tests need, and says who runs them.
 pub(crate) fn tests() -> Result<Runner, Failed> {
     TESTS.iter().try_for_each(bring)?;
+    python()?;
     Ok(if answers("cargo nextest --version") { Runner::Nextest } else { Runner::Cargo })
+}
+
+/// The Python packages that applications under test need, in an environment of their own beside the
+/// built files; made anew when the list changes.
+fn python() -> Result<(), Failed> {
+    let list = crate::root().join("crates/cli/tests/apps/requirements.txt");
+    let folder = crate::target().join("tests-python");
+    let mark = folder.join("installed.txt");
+    let failed = |cause: std::io::Error| Failed::new("python", cause.to_string());
+    let wanted = std::fs::read(&list).map_err(failed)?;
+    if std::fs::read(&mark).is_ok_and(|there| there == wanted) {
+        return Ok(());
+    }
+    let (folder, list) = (folder.to_string_lossy(), list.to_string_lossy());
+    Step::new("python", "python3 -m venv --clear").arguments(&[&folder]).run()?;
+    let pip = format!("{folder}/bin/python");
+    let install = ["-m", "pip", "install", "--quiet", "--requirement", &list];
+    Step::new("python", "env").arguments(&[pip.as_str()]).arguments(&install).run()?;
+    std::fs::write(&mark, wanted).map_err(failed)
 }
 
 /// Brings what it takes to run tests as on other machines.

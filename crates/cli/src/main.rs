@@ -1,6 +1,7 @@
 //! The `stemson` binary: parse, choose, run, exit code.
 
 mod demo;
+mod event_loop;
 mod failure;
 mod inputs;
 mod inspect;
@@ -35,6 +36,7 @@ enum Command {
     Inspect(inspect::Arguments),
     Score(score::Arguments),
     Serve(serve::Arguments),
+    ValidateEventLoop(event_loop::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Score(arguments) => score::run(arguments),
         Command::Serve(arguments) => serve::run(&arguments),
+        Command::ValidateEventLoop(arguments) => event_loop::run(&arguments),
     };
     match ended {
         Ok(Verdict::Good) => ExitCode::SUCCESS,

@@ -43,23 +43,27 @@ impl Client {
     }
 
     pub(crate) async fn get(&mut self, path: &str) -> Result<Answer, TransportError> {
-        self.send(Method::GET, path, Bytes::new()).await
+        self.send(Method::GET, path, &[], Bytes::new()).await
     }
 
     pub(crate) async fn post(&mut self, path: &str, body: Bytes) -> Result<Answer, TransportError> {
-        self.send(Method::POST, path, body).await
+        self.send(Method::POST, path, &[], body).await
     }
 
-    async fn send(
+    /// Sends a request with these headers and `host`.
+    pub(crate) async fn send(
         &mut self,
         method: Method,
         path: &str,
+        headers: &[(String, String)],
         body: Bytes,
     ) -> Result<Answer, TransportError> {
         let failed = |cause: String| TransportError { address: self.address, cause };
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        let request = request
             .header("host", self.address.to_string())
             .body(Full::new(body))
             .map_err(|cause| failed(cause.to_string()))?;

@@ -4,5 +4,7 @@
 
 mod client;
 pub mod demo;
+pub mod event_loop;
 mod load;
+pub mod postgres;
 pub mod verdict;

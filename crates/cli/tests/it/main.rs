@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "how a test fails")]
 
 mod corpus;
+mod event_loop;
 mod inspect;
 mod score;
 mod serve;
