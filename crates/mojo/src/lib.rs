@@ -24,6 +24,9 @@
 //! (`encode`) -> *preds*, genmodel's output array of `score0` (`gbm`, `drf`, `xgboost`, `glm`) ->
 //! [`Output`]. Forward only, nothing is parsed twice.
 //!
+//! [`manual`] says what is in a MOJO and how each algorithm scores: the format has no other
+//! description.
+//!
 //! # Invariants
 //!
 //! - Nothing here opens files, starts threads, reads clocks or keeps global state: bytes come in.
@@ -62,6 +65,7 @@ mod label;
 mod levels;
 mod limits;
 mod link;
+pub mod manual;
 pub mod math;
 #[cfg(test)]
 #[path = "../tests/it/hostile/memory.rs"]
