@@ -51,8 +51,9 @@ pub(crate) fn run(seconds: &str, targets: &[&str]) -> Result<(), Failed> {
 }
 
 fn one(target: &str, seconds: &str) -> Result<Outcome, Failed> {
-    // One allocation and all memory, the sanitizer's own included; one input.
-    let limits = "-malloc_limit_mb=512 -rss_limit_mb=2048 -timeout=10 -print_final_stats=1";
+    // One allocation and all memory, the sanitizer's own included; seconds of one input by the clock
+    // on the wall, on which others may have a share of the machine.
+    let limits = "-malloc_limit_mb=512 -rss_limit_mb=2048 -timeout=30 -print_final_stats=1";
     let call =
         format!("cargo fuzz run {target} -- -runs={RUNS} -max_total_time={seconds} {limits}");
     let mut outcome = Outcome::default();
