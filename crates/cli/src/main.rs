@@ -3,6 +3,7 @@
 mod demo;
 mod event_loop;
 mod failure;
+mod hot_swap;
 mod inputs;
 mod inspect;
 mod model_file;
@@ -36,6 +37,7 @@ enum Command {
     Inspect(inspect::Arguments),
     Score(score::Arguments),
     Serve(serve::Arguments),
+    TestHotSwap(hot_swap::Arguments),
     ValidateEventLoop(event_loop::Arguments),
 }
 
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Score(arguments) => score::run(arguments),
         Command::Serve(arguments) => serve::run(&arguments),
+        Command::TestHotSwap(arguments) => hot_swap::run(&arguments),
         Command::ValidateEventLoop(arguments) => event_loop::run(&arguments),
     };
     match ended {

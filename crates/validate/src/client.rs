@@ -17,6 +17,12 @@ pub(crate) struct TransportError {
     cause: String,
 }
 
+impl TransportError {
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
 /// Status and body of an answer.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,

@@ -202,6 +202,7 @@ async fn swap_under_load(
     let load = Load {
         address: addresses.http,
         path,
+        headers: Vec::new(),
         bodies: ROWS.lines().map(body).collect(),
         per_second: PER_SECOND,
         connections: CONNECTIONS,

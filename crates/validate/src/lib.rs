@@ -5,6 +5,7 @@
 mod client;
 pub mod demo;
 pub mod event_loop;
+pub mod hot_swap;
 mod load;
 pub mod postgres;
 pub mod verdict;

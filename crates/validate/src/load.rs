@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use hyper::Method;
 use serde_json::Value;
 
 use crate::client::Client;
@@ -18,6 +19,7 @@ use crate::client::Client;
 pub(crate) struct Load {
     pub(crate) address: SocketAddr,
     pub(crate) path: String,
+    pub(crate) headers: Vec<(String, String)>,
     pub(crate) bodies: Vec<Bytes>,
     pub(crate) per_second: u32,
     pub(crate) connections: usize,
@@ -33,6 +35,13 @@ pub(crate) struct Event {
     pub(crate) latency: Duration,
     /// The answer, or what went wrong.
     pub(crate) answer: Result<Value, String>,
+}
+
+impl Event {
+    /// When it was due.
+    pub(crate) fn due(&self) -> Instant {
+        self.ended.checked_sub(self.latency).unwrap_or(self.began)
+    }
 }
 
 /// A load under way.
@@ -79,7 +88,8 @@ impl Load {
             Some(open) => open,
             None => Client::connect(self.address).await.map_err(|cause| cause.to_string())?,
         };
-        let answer = open.post(&self.path, self.bodies[body].clone()).await;
+        let answer =
+            open.send(Method::POST, &self.path, &self.headers, self.bodies[body].clone()).await;
         let answer = answer.map_err(|cause| cause.to_string())?;
         *client = Some(open);
         let text = String::from_utf8_lossy(&answer.body);
@@ -105,8 +115,8 @@ impl Running {
 }
 
 /// Latency below which the given share of `events` stayed.
-pub(crate) fn quantile(events: &[Event], share: f64) -> Duration {
-    let mut latencies: Vec<Duration> = events.iter().map(|event| event.latency).collect();
+pub(crate) fn quantile<'e>(events: impl IntoIterator<Item = &'e Event>, share: f64) -> Duration {
+    let mut latencies: Vec<Duration> = events.into_iter().map(|event| event.latency).collect();
     latencies.sort_unstable();
     let place = (latencies.len() as f64 * share).ceil() as usize;
     latencies.get(place.saturating_sub(1)).copied().unwrap_or_default()

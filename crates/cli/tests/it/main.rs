@@ -3,6 +3,7 @@
 
 mod corpus;
 mod event_loop;
+mod hot_swap;
 mod inspect;
 mod score;
 mod serve;

@@ -11,17 +11,17 @@ use serde_json::Value;
 use crate::{Folder, Run, case, command};
 
 /// A server on free ports. Killed when dropped.
-struct Serving {
+pub(crate) struct Serving {
     child: Child,
     stderr: BufReader<ChildStderr>,
     /// What it said until it listened.
     said: String,
-    http: String,
-    admin: String,
+    pub(crate) http: String,
+    pub(crate) admin: String,
 }
 
 impl Serving {
-    fn start(folder: &Folder, arguments: &[&str]) -> Self {
+    pub(crate) fn start(folder: &Folder, arguments: &[&str]) -> Self {
         let mut child = command()
             .current_dir(folder.0.path())
             .arg("serve")
