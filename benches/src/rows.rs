@@ -340,20 +340,9 @@ mod tests {
     /// `input.csv` of a case is rows 0-199, `typed.jsonl` rows 200-207.
     #[test]
     fn the_rows_of_the_bench_models() {
-        // The second column: a model with the same columns, where the first cannot be loaded yet.
-        let cases = [
-            ("drf50d20", "drf50d20"),
-            ("gbm100d6", "gbm100d6"),
-            ("gbm100d6_num", "gbm100d6_num"),
-            ("gbm500d8", "gbm500d8"),
-            ("gbm_multi5", "gbm_multi5"),
-            ("glm1000", "glm1000"),
-            ("xgb300d8", "xgb300d8"),
-            ("dl2x200", "gbm100d6_num"),
-            ("se3", "gbm100d6"),
-        ];
-        for (case, model) in cases {
-            let generator = generator(model, 1);
+        // The others have the columns of one of these.
+        for case in ["gbm100d6", "gbm100d6_num", "xgb300d8"] {
+            let generator = generator(case, 1);
             let expected = |name| std::fs::read_to_string(file(case, name)).unwrap();
             same_lines(&text(&generator, Format::Csv, 0, 200), &expected("input.csv"));
             same_lines(&text(&generator, Format::Jsonl, 200, 8), &spoken(&expected("typed.jsonl")));

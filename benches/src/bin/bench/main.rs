@@ -8,11 +8,13 @@ mod batch;
 mod csv;
 mod engine;
 mod genmodel;
+mod load;
 mod ours;
 mod peers;
 mod report;
 mod row;
 mod rows;
+mod shap;
 mod trees;
 
 use std::path::{Path, PathBuf};
@@ -28,11 +30,13 @@ type Failure = Box<dyn std::error::Error>;
 /// A benchmark by its name, what it shows, and how it is run.
 type Bench = (&'static str, &'static str, fn(Effort) -> Result<Report, Failure>);
 
-const BENCHES: [Bench; 4] = [
+const BENCHES: [Bench; 6] = [
     ("trees", "the same forests in every runtime of trees: ns per row and tree", trees::run),
     ("row", "one row from typed values to the prediction, beside EasyPredict", row::run),
     ("batch", "raw rows in batches, beside score0", batch::run),
     ("csv", "a CSV file of 1,000,000 rows to CSV, beside PredictCsv; peak memory", csv::run),
+    ("shap", "contributions, beside genmodel, XGBoost and LightGBM", shap::run),
+    ("load", "a model from its file, beside genmodel", load::run),
 ];
 
 fn usage() -> String {

@@ -22,9 +22,25 @@ pub(crate) const WORD: &str = "engine";
 
 /// Starts Stemson as an engine.
 pub(crate) fn start(name: &str, mode: &str, model: &Path, rows: &Path) -> Result<Engine, Failure> {
+    Engine::start(name, command(mode, model, rows)?)
+}
+
+/// The same, with kernels that need no more of the processor than `level`: `portable`, `avx2`.
+pub(crate) fn start_with(
+    level: &str,
+    name: &str,
+    model: &Path,
+    rows: &Path,
+) -> Result<Engine, Failure> {
+    let mut command = command("score", model, rows)?;
+    command.env("STEMSON_KERNEL", level);
+    Engine::start(name, command)
+}
+
+fn command(mode: &str, model: &Path, rows: &Path) -> Result<Command, Failure> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args([WORD, mode]).arg(model).arg(rows);
-    Engine::start(name, command)
+    Ok(command)
 }
 
 /// Processor time of all threads, in ns.

@@ -96,6 +96,14 @@ impl Peers {
         Ok(Forest { folder, trees, nodes, leaves })
     }
 
+    /// A model whose level sets are numbers: `rivals/numeric.py`.
+    pub(crate) fn numeric(&self, model: &Path, rows: &Path) -> Result<PathBuf, Failure> {
+        let made = cache()?.join("numeric.zip");
+        let mut make = Command::new(&self.python);
+        make.arg(root().join("benches/rivals/numeric.py")).arg(model).arg(rows).arg(&made);
+        run(&mut make, "numeric.zip").map(|()| made)
+    }
+
     /// Starts the engines that are installed and have the forest in their format; why others are
     /// missing goes to `notes`. `mode`: `score` or `contributions`.
     pub(crate) fn start(

@@ -46,7 +46,10 @@ impl Report {
         if let Some(plot) = &self.plot {
             fs::write(docs.join(format!("performance-{}.svg", self.name)), plot)?;
         }
-        publish(self.name, &self.text())?;
+        let plot = self.plot.as_ref().map(|_| {
+            format!("![Processor time of each engine](performance-{}.svg)\n\n", self.name)
+        });
+        publish(self.name, &(plot.unwrap_or_default() + &self.text()))?;
         let machine = machine().to_lowercase();
         let words = machine.split(|c: char| !c.is_ascii_alphanumeric()).filter(|it| !it.is_empty());
         let file = results.join(format!("{}-{}.txt", today(), words.collect::<Vec<_>>().join("-")));

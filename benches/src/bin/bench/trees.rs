@@ -10,6 +10,8 @@ use crate::{Failure, ours};
 
 const FORESTS: [&str; 3] = ["gbm_100_d6", "gbm_500_d8", "rf_50_d20"];
 const CALLS: [u64; 3] = [1, 64, 20_000];
+/// What our kernels may use of the processor, where it is not all they know.
+const LEVELS: [(&str, &str); 2] = [("avx2", "stemson, AVX2"), ("portable", "stemson, portable")];
 const PEERS: [&str; 6] = ["lightgbm", "xgboost", "onedal", "onnxruntime", "lleaves", "tl2cgen"];
 
 /// One engine's figures for a forest: ns per row and tree by rows in a call, and how its answers
@@ -30,19 +32,22 @@ pub(crate) fn run(effort: Effort) -> Result<Report, Failure> {
     for name in FORESTS {
         let forest = peers.forest(name)?;
         let mut notes = Vec::new();
-        let mut engines =
-            vec![ours::start("**stemson**", "score", &forest.model(), &forest.rows())?];
+        let (model, rows) = (forest.model(), forest.rows());
+        let mut engines = vec![ours::start("stemson", "score", &model, &rows)?];
+        for (level, name) in LEVELS {
+            engines.push(ours::start_with(level, name, &model, &rows)?);
+        }
         if let Ok(genmodel) = &genmodel {
-            engines.push(genmodel.start("score", &forest.model(), &forest.rows())?);
+            engines.push(genmodel.start("score", &model, &rows)?);
         }
         engines.extend(peers.start(&PEERS, "score", &forest, &mut notes));
         let lines = measure(&mut engines, &forest, effort)?;
         report.table(&table(name, &forest, &lines)?);
-        report.table(&ratios(&lines));
+        report.table(&ratios(&lines)?);
         notes.into_iter().for_each(|note| report.note(note));
         if name == FORESTS[0] {
-            let bars: Vec<_> =
-                lines.iter().map(|it| (it.name.replace('*', ""), it.ns[2])).collect();
+            let bars: Vec<_> = lines.iter().map(|it| (it.name.clone(), it.ns[2])).collect();
+            report.table(&encoding(&forest, effort)?);
             report.plot("100 trees of depth 6, ns per row and tree, 20,000 rows in a call", &bars);
         }
     }
@@ -57,8 +62,9 @@ fn measure(engines: &mut [Engine], forest: &Forest, effort: Effort) -> Result<Ve
     let mut lines = Vec::new();
     for (engine, theirs) in engines.iter().zip(&answers) {
         let difference = Difference::of(&answers[0], theirs)?;
-        if engine.name.starts_with("genmodel") && !difference.is_none() {
-            return Err(format!("genmodel answers otherwise: {}", difference.words()).into());
+        if !is_peer(&engine.name) && !difference.is_none() {
+            let words = difference.words();
+            return Err(format!("{} answers otherwise: {words}", engine.name).into());
         }
         let answers = difference.words();
         lines.push(Line { name: engine.name.clone(), ns: Vec::new(), answers });
@@ -85,20 +91,47 @@ fn table(name: &str, forest: &Forest, lines: &[Line]) -> Result<String, Failure>
     Ok(text)
 }
 
-/// Ours against the fastest peer, by its name, and against genmodel.
-fn ratios(lines: &[Line]) -> String {
-    let [ours, others @ ..] = lines else { return String::new() };
-    let mut texts = Vec::new();
-    for (call, rows) in CALLS.iter().enumerate() {
-        let peers = others.iter().filter(|it| !it.name.starts_with("genmodel"));
-        let best = peers.min_by(|a, b| a.ns[call].total_cmp(&b.ns[call]));
-        let genmodel = others.iter().find(|it| it.name.starts_with("genmodel"));
-        let against: Vec<_> = best
-            .into_iter()
-            .chain(genmodel)
-            .map(|it| format!("{} of {}", ratio(it.ns[call] / ours.ns[call]), it.name))
-            .collect();
-        texts.push(format!("{rows} in a call: {}", against.join(", ")));
+/// Neither ours nor genmodel.
+fn is_peer(name: &str) -> bool {
+    !name.starts_with("stemson") && !name.starts_with("genmodel")
+}
+
+/// Each of our levels against the fastest peer, by its name, and against genmodel.
+fn ratios(lines: &[Line]) -> Result<String, Failure> {
+    let mut text =
+        String::from("| against | 1 row | 64 rows | 20,000 rows |\n| --- | ---: | ---: | ---: |\n");
+    for ours in lines.iter().filter(|it| it.name.starts_with("stemson")) {
+        let cell = |call: usize| {
+            let peers = lines.iter().filter(|it| is_peer(&it.name));
+            let best = peers.min_by(|a, b| a.ns[call].total_cmp(&b.ns[call]))?;
+            Some(format!("{} ({})", ratio(best.ns[call] / ours.ns[call]), best.name))
+        };
+        let cells: Vec<_> = (0..CALLS.len()).map(|call| cell(call).unwrap_or_default()).collect();
+        writeln!(text, "| best peer / {} | {} |", ours.name, cells.join(" | "))?;
     }
-    format!("Speed of stemson as a multiple: {}.\n", texts.join("; "))
+    if let (Some(ours), Some(genmodel)) =
+        (lines.first(), lines.iter().find(|it| it.name.starts_with("genmodel")))
+    {
+        let cells = (0..CALLS.len()).map(|call| ratio(genmodel.ns[call] / ours.ns[call]));
+        writeln!(text, "| genmodel / stemson | {} |", cells.collect::<Vec<_>>().join(" | "))?;
+    }
+    Ok(text)
+}
+
+/// What a row costs before the first tree: the time that doubling the trees does not add.
+fn encoding(forest: &Forest, effort: Effort) -> Result<String, Failure> {
+    let (rows, twice) = (forest.rows(), forest.folder.join("twice.zip"));
+    let mut engines = [
+        ours::start("once", "score", &forest.model(), &rows)?,
+        ours::start("twice", "score", &twice, &rows)?,
+    ];
+    let ns = turns(&mut engines, CALLS[2], effort)?;
+    Ok(format!(
+        "Encoding 32 columns takes {:.0} ns per row: twice the time with the trees of `{}` ({:.0} ns \
+         per row) less the time with each tree twice ({:.0}).",
+        2.0 * ns[0] - ns[1],
+        FORESTS[0],
+        ns[0],
+        ns[1],
+    ))
 }
