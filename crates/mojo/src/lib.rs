@@ -59,6 +59,7 @@ mod ini;
 mod isofor;
 mod isotonic;
 mod java;
+mod kernel;
 mod klime;
 mod kmeans;
 mod label;

@@ -57,7 +57,9 @@ pub struct Model {
     output_columns: Vec<String>,
     threshold: f64,
     warnings: Vec<Warning>,
-    size: Size,
+    file_bytes: u64,
+    /// Of the names of levels.
+    level_bytes: usize,
     pub(crate) encoder: Encoder,
     pub(crate) scorer: Scorer,
     calibration: Option<Calibration>,
@@ -112,10 +114,6 @@ impl Model {
         let ini = reader.ini();
         let text = |key: &str| ini.text(key).unwrap_or("unknown").to_owned();
         let levels: usize = schema.columns().iter().flat_map(|c| &c.levels).map(String::len).sum();
-        let size = Size {
-            file_bytes: bytes.len() as u64,
-            memory_bytes: (scorer.algorithm.memory_bytes() + 3 * levels) as u64,
-        };
         Ok(Self {
             digest: Digest::of(bytes),
             category: head.category,
@@ -127,7 +125,8 @@ impl Model {
             has_response_domain,
             output_columns,
             threshold: head.threshold,
-            size,
+            file_bytes: bytes.len() as u64,
+            level_bytes: 3 * levels,
             encoder,
             scorer,
             calibration,
@@ -223,9 +222,11 @@ impl Model {
         self.scorer.algorithm.may_refuse()
     }
 
-    /// Room in the file and in memory.
+    /// Room in the file and in memory, as it is now: trees take the form that a kernel needs when
+    /// the first rows ask for it, one for few rows and one for many.
     pub fn size(&self) -> Size {
-        self.size
+        let memory_bytes = self.scorer.algorithm.memory_bytes() + self.level_bytes;
+        Size { file_bytes: self.file_bytes, memory_bytes: memory_bytes as u64 }
     }
 
     /// What its user should know.

@@ -17,6 +17,7 @@ use crate::glrm::{self, Glrm};
 use crate::head::{Category, Head, class_shares};
 use crate::isofor::IsolationForest;
 use crate::isotonic::IsotonicRegression;
+use crate::kernel;
 use crate::klime::KLime;
 use crate::kmeans::KMeans;
 use crate::label::Labeller;
@@ -71,6 +72,7 @@ pub(crate) enum Algorithm {
 /// Buffers of one thread, for all algorithms.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
+    trees: kernel::Scratch<f64>,
     pub(crate) xgboost: xgboost::Scratch,
     glrm: glrm::Scratch,
     deeplearning: deeplearning::Scratch,
@@ -176,27 +178,23 @@ impl Scorer {
         scratch: &mut Scratch,
         mut refuse: impl FnMut(usize, RowError),
     ) {
-        /// Rows that go through one tree before the next tree is taken.
-        const BLOCK: usize = 256;
         let (width, stride) = (self.width, self.preds_len);
         let first = scratch.row;
         if let Algorithm::Ensemble(ensemble) = &self.algorithm {
             return ensemble.score_rows(raw, width, preds, scratch, &mut refuse);
         }
-        let blocks = raw.chunks(BLOCK * width).zip(preds.chunks_mut(BLOCK * stride));
-        for (block, (raw, preds)) in blocks.enumerate() {
-            if let Some((forest, place)) = self.forest() {
-                preds.fill(0.0);
-                forest.add_margins(raw, width, preds, stride, place);
-            }
-            for (i, (raw, preds)) in
-                raw.chunks_exact(width).zip(preds.chunks_exact_mut(stride)).enumerate()
-            {
-                let row = block * BLOCK + i;
-                scratch.row = first.wrapping_add(row as u64);
-                if let Err(error) = self.finish(raw, offsets[row], preds, scratch) {
-                    refuse(row, error);
-                }
+        if let Some((forest, place)) = self.forest() {
+            preds.fill(0.0);
+            forest.add_margins(raw, width, preds, stride, place, &mut scratch.trees);
+        }
+        if let Algorithm::XGBoost(xgboost) = &self.algorithm {
+            xgboost.score_rows(raw, width, offsets, preds, stride, &mut scratch.xgboost);
+        }
+        let rows = raw.chunks_exact(width).zip(preds.chunks_exact_mut(stride));
+        for (row, (raw, preds)) in rows.enumerate() {
+            scratch.row = first.wrapping_add(row as u64);
+            if let Err(error) = self.finish(raw, offsets[row], preds, scratch) {
+                refuse(row, error);
             }
         }
         scratch.row = first;
@@ -279,9 +277,7 @@ impl Scorer {
                 forest.score(raw, preds);
                 return Ok(());
             }
-            Algorithm::XGBoost(xgboost) => {
-                xgboost.score(raw, offset, preds, &mut scratch.xgboost);
-            }
+            Algorithm::XGBoost(_) => {}
             Algorithm::DeepLearning(network) => {
                 let balance = self.balance.as_ref();
                 network.score(raw, preds, balance, &mut scratch.deeplearning)?;

@@ -155,6 +155,7 @@ pub(crate) fn too_deep(depth: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::Rules;
+    use super::super::kernel::Kept;
     use super::*;
 
     /// One column, and a chain of splits of it; each goes on to the right for values of 0 and more.
@@ -174,6 +175,7 @@ mod tests {
             depth: levels as usize,
             ids: Ok(()),
             weights: Err(String::new()),
+            kept: Kept::default(),
         }
     }
 

@@ -5,6 +5,7 @@
 //! Sources: `SharedTreeMojoReader`, `SharedTreeMojoModel.scoreTree{0,1,}`, `GenmodelBitSet`.
 
 pub(crate) mod explain;
+mod kernel;
 mod read;
 pub(crate) mod shap;
 mod statistics;
@@ -12,6 +13,7 @@ mod statistics;
 mod tests;
 
 use crate::error::LoadError;
+use crate::kernel::{Places, Scratch};
 use crate::reader::Reader;
 
 /// A node is a leaf; `value` holds its prediction.
@@ -72,6 +74,7 @@ pub(crate) struct Forest {
     ids: Result<(), String>,
     /// What contributions need, or why it is not there.
     weights: Result<Weights, String>,
+    kept: kernel::Kept,
 }
 
 /// How much of the training data passed where.
@@ -129,6 +132,7 @@ impl Forest {
             + size_of_val(self.sets.as_slice())
             + self.bits.len()
             + self.trees() * size_of::<u32>()
+            + self.kept.kernels.memory_bytes()
             + self.weights.as_ref().map_or(0, |weights| {
                 size_of_val(weights.nodes.as_slice()) + size_of_val(weights.means.as_slice())
             })
@@ -151,8 +155,25 @@ impl Forest {
         margins: &mut [f64],
         stride: usize,
         first: usize,
+        scratch: &mut Scratch<f64>,
     ) {
         assert_eq!(rows.len() / columns.max(1), margins.len() / stride, "rows and margins");
+        let places = Places { stride, first };
+        if !self.kept.kernels.add(self, rows, columns, margins, places, scratch) {
+            self.add_plainly(rows, columns, margins, stride, first);
+        }
+    }
+
+    /// The same, as genmodel does it: the judge of all kernels, and what scores where sets would
+    /// take too much room in any other form.
+    fn add_plainly(
+        &self,
+        rows: &[f64],
+        columns: usize,
+        margins: &mut [f64],
+        stride: usize,
+        first: usize,
+    ) {
         for (class, roots) in self.roots.iter().enumerate() {
             for &root in roots {
                 // Trees outside, rows inside: a tree stays in the cache for the whole block.

@@ -7,6 +7,7 @@
     clippy::expect_used
 )]
 
+use super::kernel::Kept;
 use super::statistics::Statistics;
 use super::{Forest, LEAF, NA_LEFT, NA_VS_REST, Node, Rules, SET, Set, Weights, shap};
 use crate::cursor::{Cursor, Damage};
@@ -61,6 +62,7 @@ pub(super) fn forest(
         depth: 0,
         ids: Ok(()),
         weights: Ok(Weights { nodes: Vec::new(), means: Vec::new() }),
+        kept: Kept::default(),
     };
     refuse_explanations(&mut forest, reader, mojo_version, contributions);
     for class in 0..classes {

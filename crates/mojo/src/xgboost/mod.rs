@@ -6,9 +6,13 @@
 //! `Predictor`, `GBTree`, `Dart`, `GBLinear`, `ObjFunction`.
 
 mod explain;
+mod kernel;
 mod read;
+#[cfg(test)]
+mod tests;
 
 use crate::error::LoadError;
+use crate::kernel::{Kernels, Places, Scratch as KernelScratch};
 use crate::math::{exp, log};
 use crate::reader::Reader;
 
@@ -47,6 +51,7 @@ struct Trees {
     depth: usize,
     /// What contributions need, or why it is not there.
     covers: Result<Covers, String>,
+    kernels: Box<Kernels<f32>>,
 }
 
 /// How much of the training data passed where.
@@ -167,7 +172,8 @@ pub(crate) struct Scratch {
     hot: Vec<i64>,
     /// Numbers as the booster sees them.
     nums: Vec<f32>,
-    out: Vec<f32>,
+    margins: Vec<f32>,
+    trees: KernelScratch<f32>,
 }
 
 impl XGBoost {
@@ -193,42 +199,99 @@ impl XGBoost {
                 let covers = trees.covers.as_ref().map_or(0, |covers| {
                     size_of_val(covers.nodes.as_slice()) + size_of_val(covers.means.as_slice())
                 });
-                size_of_val(trees.nodes.as_slice()) + self.trees() * 12 + covers
+                size_of_val(trees.nodes.as_slice())
+                    + self.trees() * 12
+                    + covers
+                    + trees.kernels.memory_bytes()
             }
             Booster::Linear { weights, .. } => size_of_val(weights.as_slice()),
         }
     }
 
-    /// Fills all of `preds` but the label: `[_, p...]` or `[value]`.
+    /// Fills all of `preds` but the labels: `[_, p...]` or `[value]` for each row.
     ///
-    /// `raw`: the row, model order, NaN = missing. An offset takes the base score's place, in
-    /// models that were trained with one.
-    pub(crate) fn score(&self, raw: &[f64], offset: f64, preds: &mut [f64], scratch: &mut Scratch) {
-        self.one_hot.split(raw, scratch);
-        let base = if self.has_offset { offset as f32 } else { self.base_margin };
-        let Scratch { hot, nums, out } = scratch;
-        out.clear();
-        for output in 0..self.outputs {
+    /// `raw`: row-major, `n x width`, model order, NaN = missing. `offsets`: `n`. `preds`:
+    /// row-major, `n x stride`. An offset takes the base score's place, in models that were trained
+    /// with one.
+    pub(crate) fn score_rows(
+        &self,
+        raw: &[f64],
+        width: usize,
+        offsets: &[f64],
+        preds: &mut [f64],
+        stride: usize,
+        scratch: &mut Scratch,
+    ) {
+        let mut margins = std::mem::take(&mut scratch.margins);
+        margins.clear();
+        let base = |&offset: &f64| if self.has_offset { offset as f32 } else { self.base_margin };
+        for base in offsets.iter().map(base) {
             let start = if self.base_last { 0.0 } else { base };
-            let mut sum = match &self.booster {
-                Booster::Trees(trees) => trees.sum(output, start, hot, nums),
-                Booster::Linear { weights, features } => {
-                    self.linear(weights, *features, output, start, hot, nums)
-                }
-            };
-            if self.base_last {
-                sum += base;
-            }
-            out.push(sum);
+            margins.extend(std::iter::repeat_n(start, self.outputs));
         }
-        self.objective.transform(out);
-        match preds.len() {
-            1 => preds[0] = f64::from(out[0]),
-            3 => {
-                preds[1] = f64::from(1.0 - out[0]);
-                preds[2] = f64::from(out[0]);
+        match &self.booster {
+            Booster::Trees(trees) => {
+                self.add_trees(trees, raw, width, &mut margins, scratch);
             }
-            _ => preds[1..].iter_mut().zip(out).for_each(|(p, x)| *p = f64::from(*x)),
+            Booster::Linear { weights, features } => {
+                let rows = raw.chunks_exact(width).zip(margins.chunks_exact_mut(self.outputs));
+                for (raw, margins) in rows {
+                    self.one_hot.split(raw, scratch);
+                    let Scratch { hot, nums, .. } = &*scratch;
+                    for (output, margin) in margins.iter_mut().enumerate() {
+                        *margin = self.linear(weights, *features, output, *margin, hot, nums);
+                    }
+                }
+            }
+        }
+        let rows = margins.chunks_exact_mut(self.outputs).zip(preds.chunks_exact_mut(stride));
+        for ((out, preds), base) in rows.zip(offsets.iter().map(base)) {
+            if self.base_last {
+                out.iter_mut().for_each(|sum| *sum += base);
+            }
+            self.objective.transform(out);
+            match preds.len() {
+                1 => preds[0] = f64::from(out[0]),
+                3 => {
+                    preds[1] = f64::from(1.0 - out[0]);
+                    preds[2] = f64::from(out[0]);
+                }
+                _ => preds[1..].iter_mut().zip(out).for_each(|(p, x)| *p = f64::from(*x)),
+            }
+        }
+        scratch.margins = margins;
+    }
+
+    /// Adds the leaves of each output's trees, in order.
+    fn add_trees(
+        &self,
+        trees: &Trees,
+        raw: &[f64],
+        width: usize,
+        margins: &mut [f32],
+        scratch: &mut Scratch,
+    ) {
+        let seen = kernel::Seen { trees, one_hot: &self.one_hot, width };
+        let places = Places { stride: self.outputs, first: 0 };
+        if !trees.kernels.add(&seen, raw, width, margins, places, &mut scratch.trees) {
+            self.add_plainly(trees, raw, width, margins, scratch);
+        }
+    }
+
+    /// The same, as genmodel does it: the judge of all kernels.
+    fn add_plainly(
+        &self,
+        trees: &Trees,
+        raw: &[f64],
+        width: usize,
+        margins: &mut [f32],
+        scratch: &mut Scratch,
+    ) {
+        for (raw, margins) in raw.chunks_exact(width).zip(margins.chunks_exact_mut(self.outputs)) {
+            self.one_hot.split(raw, scratch);
+            for (output, margin) in margins.iter_mut().enumerate() {
+                *margin = trees.sum(output, *margin, &scratch.hot, &scratch.nums);
+            }
         }
     }
 

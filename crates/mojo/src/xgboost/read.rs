@@ -236,6 +236,7 @@ impl Source<'_> {
             order: Vec::new(),
             depth: 0,
             covers,
+            kernels: Box::default(),
         };
         let mut all_roots = Vec::new();
         for number in 0..n_trees {

@@ -1,0 +1,362 @@
+//! Kernels: trees scored as fast as the processor goes, with the bits of the plain walk.
+#![expect(clippy::inline_always, reason = "a step that is called is no kernel")]
+
+mod flat;
+mod ranks;
+#[cfg_attr(
+    not(target_arch = "x86_64"),
+    allow(dead_code, reason = "only vectors that the standard library knows of use it")
+)]
+mod sliced;
+mod slots;
+mod source;
+
+use std::sync::OnceLock;
+
+use self::flat::{BLOCK, Flat, ROWS};
+use self::ranks::TILE;
+use self::sliced::{Item, LaneTile, Masks, Paths, Sliced};
+pub(crate) use self::source::{Coder, Node, Rounding, Source, Test};
+
+/// What leaves are added up in: `f64` for H2O's own trees, `f32` for `XGBoost`.
+pub(crate) trait Sum: Copy + Default + std::fmt::Debug {
+    fn of(leaf: f32) -> Self;
+    fn plus(&mut self, leaf: Self);
+}
+
+impl Sum for f64 {
+    #[inline(always)]
+    fn of(leaf: f32) -> Self {
+        Self::from(leaf)
+    }
+
+    #[inline(always)]
+    fn plus(&mut self, leaf: Self) {
+        *self += leaf;
+    }
+}
+
+impl Sum for f32 {
+    #[inline(always)]
+    fn of(leaf: f32) -> Self {
+        leaf
+    }
+
+    #[inline(always)]
+    fn plus(&mut self, leaf: Self) {
+        *self += leaf;
+    }
+}
+
+/// What the processor has that a kernel needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Level {
+    /// Nothing: the flat form alone.
+    Portable,
+    Avx2,
+    Avx512,
+}
+
+/// All that this processor has, the highest last.
+pub(crate) fn levels() -> Vec<Level> {
+    #[cfg_attr(not(target_arch = "x86_64"), expect(unused_mut, reason = "no other levels"))]
+    let mut levels = vec![Level::Portable];
+    #[cfg(target_arch = "x86_64")]
+    {
+        if std::is_x86_feature_detected!("avx2") {
+            levels.push(Level::Avx2);
+        }
+        if std::is_x86_feature_detected!("avx512f")
+            && std::is_x86_feature_detected!("avx512bw")
+            && std::is_x86_feature_detected!("avx512dq")
+            && std::is_x86_feature_detected!("avx512vl")
+        {
+            levels.push(Level::Avx512);
+        }
+    }
+    levels
+}
+
+/// The highest level, or what `STEMSON_KERNEL` (`portable`, `avx2`, `avx512`) allows.
+fn level() -> Level {
+    static LEVEL: OnceLock<Level> = OnceLock::new();
+    *LEVEL.get_or_init(|| {
+        let most = match std::env::var("STEMSON_KERNEL").as_deref() {
+            Ok("portable") => Level::Portable,
+            Ok("avx2") => Level::Avx2,
+            _ => Level::Avx512,
+        };
+        levels().into_iter().rfind(|&level| level <= most).unwrap_or(Level::Portable)
+    })
+}
+
+/// The forms of a model's trees, each built when the first rows ask for it.
+#[derive(Debug)]
+pub(crate) struct Kernels<S> {
+    flat: OnceLock<Option<Flat>>,
+    sliced: OnceLock<Option<Sliced<S>>>,
+}
+
+impl<S> Default for Kernels<S> {
+    fn default() -> Self {
+        Self { flat: OnceLock::new(), sliced: OnceLock::new() }
+    }
+}
+
+/// Buffers of one thread.
+#[derive(Debug)]
+pub(crate) struct Scratch<S> {
+    keys: Vec<u32>,
+    /// Class by class, tile by tile.
+    sums: Vec<[S; TILE]>,
+    symbols: Vec<[u16; TILE]>,
+    lanes: Vec<LaneTile>,
+    masks: Option<Box<(Masks, Paths)>>,
+}
+
+impl<S> Default for Scratch<S> {
+    fn default() -> Self {
+        Self {
+            keys: Vec::new(),
+            sums: Vec::new(),
+            symbols: Vec::new(),
+            lanes: Vec::new(),
+            masks: None,
+        }
+    }
+}
+
+/// The least number of rows for which tiles of 16 beat one row at a time.
+const TILED_MIN: usize = 12;
+/// Tiles of a chunk: a group's tests stay in the first level of cache while it is asked.
+const CHUNK: usize = 8;
+/// Bytes of lanes and symbols of a chunk, at most, where it is more than one tile.
+const CHUNK_BYTES: usize = 1 << 18;
+
+/// Where sums are: row-major, `n x stride`, class `c` of a row at `first + c`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Places {
+    pub(crate) stride: usize,
+    pub(crate) first: usize,
+}
+
+impl<S: Sum> Kernels<S> {
+    /// Bytes of the forms that have been built.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let flat = self.flat.get().and_then(Option::as_ref).map_or(0, Flat::memory_bytes);
+        let sliced = self.sliced.get().and_then(Option::as_ref);
+        flat + sliced.map_or(0, Sliced::memory_bytes)
+    }
+
+    /// Adds the leaves of `rows` (row-major, `n x columns`) to `sums`, in tree order.
+    ///
+    /// False, and nothing done, if the trees have no form that is fit for a kernel.
+    pub(crate) fn add(
+        &self,
+        source: &impl Source,
+        rows: &[f64],
+        columns: usize,
+        sums: &mut [S],
+        places: Places,
+        scratch: &mut Scratch<S>,
+    ) -> bool {
+        self.add_at(level(), source, rows, columns, sums, places, scratch)
+    }
+
+    /// The same, with no more than a level of the processor: all give the same bits.
+    #[expect(clippy::too_many_arguments, reason = "those of `add` and one for tests")]
+    pub(crate) fn add_at(
+        &self,
+        level: Level,
+        source: &impl Source,
+        rows: &[f64],
+        columns: usize,
+        sums: &mut [S],
+        places: Places,
+        scratch: &mut Scratch<S>,
+    ) -> bool {
+        let n = rows.len() / columns;
+        let sliced_min = match level {
+            Level::Portable => usize::MAX,
+            Level::Avx2 => 28,
+            Level::Avx512 => 20,
+        };
+        let flat = || self.flat.get_or_init(|| Flat::of(source)).as_ref();
+        if n >= sliced_min
+            && let Some(sliced) = self.sliced.get_or_init(|| Sliced::of(source))
+        {
+            let flat = if sliced.has_walks() { flat() } else { None };
+            if flat.is_some() || !sliced.has_walks() {
+                add_sliced(level, sliced, flat, rows, columns, sums, places, scratch);
+                return true;
+            }
+        }
+        let Some(flat) = flat() else { return false };
+        if n < TILED_MIN {
+            add_rows(flat, rows, columns, sums, places, scratch);
+        } else {
+            add_tiled(flat, rows, columns, sums, places, scratch);
+        }
+        true
+    }
+}
+
+fn add_rows<S: Sum>(
+    flat: &Flat,
+    rows: &[f64],
+    columns: usize,
+    sums: &mut [S],
+    places: Places,
+    scratch: &mut Scratch<S>,
+) {
+    scratch.keys.resize(flat.slots.len(), 0);
+    for (row, sums) in rows.chunks_exact(columns).zip(sums.chunks_exact_mut(places.stride)) {
+        flat.slots.fill_row(row, &mut scratch.keys);
+        flat.add_row(&scratch.keys, &mut sums[places.first..]);
+    }
+}
+
+/// Rows in blocks, a tree at a time: the tree stays in the cache.
+fn add_tiled<S: Sum>(
+    flat: &Flat,
+    rows: &[f64],
+    columns: usize,
+    sums: &mut [S],
+    places: Places,
+    scratch: &mut Scratch<S>,
+) {
+    let blocks = rows.chunks(BLOCK * columns).zip(sums.chunks_mut(BLOCK * places.stride));
+    for (rows, sums) in blocks {
+        let tiles = (rows.len() / columns).div_ceil(TILE);
+        fill_flat(flat, rows, columns, &mut scratch.keys);
+        for class in 0..flat.classes() {
+            take(&mut scratch.sums, tiles, sums, places, class);
+            let own = scratch.sums.as_flattened_mut();
+            let rows = scratch.keys.len() / flat.slots.len();
+            flat.add_tiles(class, None, &scratch.keys, &mut own[..rows]);
+            give(&scratch.sums, sums, places, class);
+        }
+    }
+}
+
+fn fill_flat(flat: &Flat, rows: &[f64], columns: usize, keys: &mut Vec<u32>) {
+    let width = flat.slots.len() * ROWS;
+    keys.resize((rows.len() / columns).div_ceil(ROWS) * width, 0);
+    let each = rows.chunks(ROWS * columns).zip(keys.chunks_exact_mut(width));
+    each.for_each(|(rows, tile)| flat.slots.fill::<ROWS>(rows, columns, tile));
+}
+
+/// The sums of a class, side by side.
+fn take<S: Sum>(own: &mut Vec<[S; TILE]>, tiles: usize, sums: &[S], places: Places, class: usize) {
+    own.resize(tiles, [S::default(); TILE]);
+    let each = own.as_flattened_mut().iter_mut().zip(sums.chunks_exact(places.stride));
+    each.for_each(|(own, sums)| *own = sums[places.first + class]);
+}
+
+fn give<S: Sum>(own: &[[S; TILE]], sums: &mut [S], places: Places, class: usize) {
+    let each = own.as_flattened().iter().zip(sums.chunks_exact_mut(places.stride));
+    each.for_each(|(own, sums)| sums[places.first + class] = *own);
+}
+
+#[expect(clippy::too_many_arguments, reason = "what `add` is given, and what it chose")]
+fn add_sliced<S: Sum>(
+    level: Level,
+    sliced: &Sliced<S>,
+    flat: Option<&Flat>,
+    rows: &[f64],
+    columns: usize,
+    sums: &mut [S],
+    places: Places,
+    scratch: &mut Scratch<S>,
+) {
+    let (n_symbols, n_lanes) = (sliced.symbols(), sliced.lanes());
+    let tile_bytes = n_symbols * 2 * TILE + n_lanes * TILE;
+    let chunk = (CHUNK_BYTES / tile_bytes.max(1)).clamp(1, CHUNK) * TILE;
+    let chunks = rows.chunks(chunk * columns).zip(sums.chunks_mut(chunk * places.stride));
+    for (rows, sums) in chunks {
+        let tiles = (rows.len() / columns).div_ceil(TILE);
+        scratch.symbols.resize(tiles * n_symbols, [0; TILE]);
+        scratch.lanes.resize(tiles * n_lanes, LaneTile([0; TILE]));
+        for (tile, rows) in rows.chunks(TILE * columns).enumerate() {
+            let symbols = &mut scratch.symbols[tile * n_symbols..][..n_symbols];
+            let lanes = &mut scratch.lanes[tile * n_lanes..][..n_lanes];
+            fill_sliced(level, sliced, rows, columns, symbols, lanes);
+        }
+        if let Some(flat) = flat {
+            fill_flat(flat, rows, columns, &mut scratch.keys);
+        }
+        let masks = scratch.masks.get_or_insert_with(|| {
+            Box::new((Masks([[0; sliced::GROUP]; 256]), Paths([[0; TILE]; sliced::GROUP])))
+        });
+        for (class, items) in sliced.items.iter().enumerate() {
+            take(&mut scratch.sums, tiles, sums, places, class);
+            for item in items {
+                match (item, flat) {
+                    (Item::Group(group), _) => {
+                        for (tile, sums) in scratch.sums.iter_mut().enumerate() {
+                            let symbols = &scratch.symbols[tile * n_symbols..][..n_symbols];
+                            let lanes = &scratch.lanes[tile * n_lanes..][..n_lanes];
+                            add_group(level, group, lanes, symbols, masks, sums);
+                        }
+                    }
+                    (Item::Walk(trees), Some(flat)) => {
+                        let own = scratch.sums.as_flattened_mut();
+                        let rows = scratch.keys.len() / flat.slots.len();
+                        flat.add_tiles(class, Some(trees.clone()), &scratch.keys, &mut own[..rows]);
+                    }
+                    (Item::Walk(_), None) => unreachable!("walks have a flat form"),
+                }
+            }
+            give(&scratch.sums, sums, places, class);
+        }
+    }
+}
+
+#[cfg_attr(
+    target_arch = "x86_64",
+    expect(unsafe_code, reason = "what the processor has was asked for")
+)]
+fn fill_sliced<S: Sum>(
+    level: Level,
+    sliced: &Sliced<S>,
+    rows: &[f64],
+    columns: usize,
+    symbols: &mut [[u16; TILE]],
+    lanes: &mut [LaneTile],
+) {
+    match level {
+        // SAFETY: a level is of those that `levels` found on this processor.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => unsafe { sliced::avx512::fill(sliced, rows, columns, symbols, lanes) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => unsafe { sliced::avx2::fill(sliced, rows, columns, symbols, lanes) },
+        _ => sliced.fill(rows, columns, symbols, lanes),
+    }
+}
+
+#[cfg_attr(
+    target_arch = "x86_64",
+    expect(unsafe_code, reason = "what the processor has was asked for")
+)]
+fn add_group<S: Sum>(
+    level: Level,
+    group: &sliced::Group<S>,
+    lanes: &[LaneTile],
+    symbols: &[[u16; TILE]],
+    buffers: &mut (Masks, Paths),
+    sums: &mut [S; TILE],
+) {
+    let (masks, paths) = buffers;
+    match level {
+        // SAFETY: a level is of those that `levels` found on this processor.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => unsafe {
+            sliced::avx512::add(group, lanes, symbols, masks, paths, sums);
+        },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => unsafe { sliced::avx2::add(group, lanes, symbols, masks, paths, sums) },
+        _ => unreachable!("the sliced form is for vectors"),
+    }
+}

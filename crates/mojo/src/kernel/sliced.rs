@@ -1,0 +1,554 @@
+//! The sliced form: all nodes of eight trees asked of 64 rows at once.
+//!
+//! Many rows, shallow trees: instead of walking, every node of a tree is answered for every row.
+//!
+//! ```text
+//! rows      a tile of 64 rows; per slot the *symbols* of its rows: ranks, or codes of levels
+//! lanes     bytes: symbols minus 0, 255, 510, ..., clamped to 0..=255
+//! tests     lane > byte, or lane == byte: one comparison, 64 answers, the node's *mask*
+//! sets      a word of 64 nodes per code: 64 loads answer 64 nodes, turned by a byte transposition
+//! paths     masks of eight trees side by side; from the root down each level's masks are
+//!           narrowed to the one on each row's path by the levels above it
+//! sums      the path is the number of the leaf: leaves are added tree by tree, row by row
+//! ```
+//!
+//! The masks of eight trees at one place of the tree are one row of [`Masks`]: place `(1 << level) +
+//! path`. Where a tree has no node there, whatever the mask holds leads to copies of one leaf. A
+//! domain of any size costs the same: what grows is the table, not the work.
+//!
+//! Trees go in groups of eight of one class. A group that is too deep, or whose tables would be too
+//! large, is left to the flat form; both add to the same sums, in tree order.
+
+#[cfg(target_arch = "x86_64")]
+pub(super) mod avx2;
+#[cfg(target_arch = "x86_64")]
+pub(super) mod avx512;
+
+use super::Sum;
+use super::ranks::{RANKS_MAX, Ranks, TILE};
+use super::slots::{Look, Slots, threshold_key};
+use super::source::{Coder, Fork, Rounding, Source, Test, Tree, each_test};
+
+/// Trees of a group.
+pub(super) const GROUP: usize = 8;
+/// Edges down to the deepest leaf: paths are bytes.
+pub(super) const DEPTH_MAX: usize = 8;
+/// A lane holds 255 steps of its symbols.
+const LANE: usize = 255;
+/// Bytes of a group's tables, beyond which they would fall out of the second level of cache.
+const TABLES_MAX: usize = 1 << 19;
+/// Lanes, beyond which a chunk of rows would fall out of it.
+const LANES_MAX: usize = 1 << 12;
+
+/// The masks of a group: see above. Place 0 is where tests of no node go.
+#[derive(Debug, Clone)]
+#[repr(C, align(64))]
+pub(super) struct Masks(pub(super) [[u64; GROUP]; 1 << DEPTH_MAX]);
+
+/// The number of the leaf, of each tree and row.
+#[derive(Debug, Clone)]
+#[repr(C, align(64))]
+pub(super) struct Paths(pub(super) [[u8; TILE]; GROUP]);
+
+/// Bytes of a lane, less 128: AVX2 compares signed bytes only.
+#[derive(Debug, Clone, Copy)]
+#[repr(C, align(64))]
+pub(super) struct LaneTile(pub(super) [i8; TILE]);
+
+/// What a slot's symbols come from.
+#[derive(Debug)]
+enum Symbols {
+    Ranks(Ranks, u32),
+    /// 1 where the value is missing, else 0.
+    Missing {
+        column: u32,
+        limit: i64,
+    },
+    Code(Coder),
+    /// Too many for 16 bits: no group asks for them.
+    Unfit,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Lane {
+    symbols: u16,
+    from: u16,
+    /// Values beyond the lane are above it, else they are equal to none.
+    ordered: bool,
+}
+
+/// Set tests of up to 64 nodes.
+#[derive(Debug, Clone)]
+pub(super) struct Block {
+    /// Slots that are asked, and where the table of each starts: a word per code, a bit per node.
+    pub(super) segments: Vec<(u16, usize)>,
+    /// Where the mask of each node goes.
+    pub(super) places: Vec<u16>,
+}
+
+/// Eight trees or fewer. Tests are `lane > byte` up to `ordered`, then `lane == byte`.
+#[derive(Debug)]
+pub(super) struct Group<S> {
+    pub(super) trees: usize,
+    pub(super) depth: usize,
+    pub(super) ordered: usize,
+    pub(super) lanes: Vec<u16>,
+    pub(super) bytes: Vec<i8>,
+    /// Where the mask goes: place * 8 + tree.
+    pub(super) places: Vec<u16>,
+    pub(super) blocks: Vec<Block>,
+    pub(super) tables: Vec<u64>,
+    /// `1 << depth` leaves for each of eight trees; depths are 3 at least.
+    pub(super) leaves: Vec<S>,
+}
+
+/// What is to be added, in order.
+#[derive(Debug)]
+pub(super) enum Item<S> {
+    Group(Group<S>),
+    /// These trees are walked.
+    Walk(std::ops::Range<usize>),
+}
+
+#[derive(Debug)]
+pub(super) struct Sliced<S> {
+    rounding: Rounding,
+    symbols: Vec<Symbols>,
+    lanes: Vec<Lane>,
+    /// By class.
+    pub(super) items: Vec<Vec<Item<S>>>,
+}
+
+impl<S: Sum> Sliced<S> {
+    /// `None` if no group of trees is fit.
+    pub(super) fn of(source: &impl Source) -> Option<Self> {
+        let slots = Slots::of(source);
+        let mut builder = Builder::new(source, &slots);
+        let mut items = Vec::new();
+        let mut is_any = false;
+        for class in 0..source.classes() {
+            let mut of_class: Vec<Item<S>> = Vec::new();
+            let trees = source.trees(class);
+            for from in (0..trees).step_by(GROUP) {
+                let range = from..(from + GROUP).min(trees);
+                match (builder.group(source, class, range.clone()), of_class.last_mut()) {
+                    (Some(group), _) => {
+                        is_any = true;
+                        of_class.push(Item::Group(group));
+                    }
+                    (None, Some(Item::Walk(walk))) => walk.end = range.end,
+                    (None, _) => of_class.push(Item::Walk(range)),
+                }
+            }
+            items.push(of_class);
+        }
+        let Builder { symbols, lanes, .. } = builder;
+        is_any.then_some(Self { rounding: slots.rounding, symbols, lanes, items })
+    }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        let ranks = self.symbols.iter().map(|symbols| match symbols {
+            Symbols::Ranks(ranks, _) => ranks.memory_bytes(),
+            _ => 0,
+        });
+        let items = self.items.iter().flatten().map(|item| match item {
+            Item::Walk(_) => 0,
+            Item::Group(group) => {
+                group.lanes.len() * 5
+                    + size_of_val(group.tables.as_slice())
+                    + size_of_val(group.leaves.as_slice())
+                    + group
+                        .blocks
+                        .iter()
+                        .map(|it| 2 * it.places.len() + 16 * it.segments.len())
+                        .sum::<usize>()
+            }
+        });
+        ranks.sum::<usize>() + items.sum::<usize>()
+    }
+
+    pub(super) fn has_walks(&self) -> bool {
+        self.items.iter().flatten().any(|item| matches!(item, Item::Walk(_)))
+    }
+
+    pub(super) fn symbols(&self) -> usize {
+        self.symbols.len()
+    }
+
+    pub(super) fn lanes(&self) -> usize {
+        self.lanes.len()
+    }
+
+    /// Encodes a tile.
+    ///
+    /// `rows`: row-major, up to 64 rows; `symbols`, `lanes`: one each of this form's.
+    #[inline(always)]
+    pub(super) fn fill(
+        &self,
+        rows: &[f64],
+        columns: usize,
+        symbols: &mut [[u16; TILE]],
+        lanes: &mut [LaneTile],
+    ) {
+        let mut values = [0.0; TILE];
+        let mut held = u32::MAX;
+        let mut take = |column: u32, values: &mut [f64; TILE]| {
+            // Slots of one column lie side by side.
+            if std::mem::replace(&mut held, column) != column {
+                for (value, row) in values.iter_mut().zip(rows.chunks_exact(columns)) {
+                    *value = row[column as usize];
+                }
+            }
+        };
+        for (source, symbols) in self.symbols.iter().zip(symbols.iter_mut()) {
+            match source {
+                Symbols::Ranks(ranks, column) => {
+                    take(*column, &mut values);
+                    match self.rounding {
+                        Rounding::Down => ranks.fill(Rounding::Down, &values, symbols),
+                        nearest @ Rounding::Nearest { .. } => {
+                            ranks.fill(nearest, &values, symbols);
+                        }
+                    }
+                }
+                Symbols::Missing { column, limit } => {
+                    take(*column, &mut values);
+                    for (symbol, value) in symbols.iter_mut().zip(values) {
+                        let (_, missing) = super::slots::number_key(self.rounding, *limit, value);
+                        *symbol = u16::from(missing);
+                    }
+                }
+                Symbols::Code(coder) => {
+                    take(coder.column, &mut values);
+                    for (symbol, value) in symbols.iter_mut().zip(values) {
+                        *symbol = coder.code(value) as u16;
+                    }
+                }
+                Symbols::Unfit => {}
+            }
+        }
+        for (lane, LaneTile(bytes)) in self.lanes.iter().zip(lanes) {
+            let symbols = &symbols[usize::from(lane.symbols)];
+            for (byte, &symbol) in bytes.iter_mut().zip(symbols) {
+                let above = if lane.ordered {
+                    symbol.saturating_sub(lane.from)
+                } else {
+                    symbol.wrapping_sub(lane.from)
+                };
+                *byte = (above.min(LANE as u16) as u8 ^ 0x80).cast_signed();
+            }
+        }
+    }
+}
+
+/// Adds the leaves that the paths lead to: row by row, in tree order. For the reason of [`gather`]
+/// no part of the kernels.
+#[inline(never)]
+pub(super) fn add_leaves<S: Sum>(group: &Group<S>, paths: &Paths, sums: &mut [S; TILE]) {
+    // With the depth known, all tables are at fixed distances.
+    match group.depth {
+        ..=3 => add::<S, 3>(group, paths, sums),
+        4 => add::<S, 4>(group, paths, sums),
+        5 => add::<S, 5>(group, paths, sums),
+        6 => add::<S, 6>(group, paths, sums),
+        7 => add::<S, 7>(group, paths, sums),
+        _ => add::<S, 8>(group, paths, sums),
+    }
+}
+
+#[inline(always)]
+fn add<S: Sum, const DEPTH: usize>(group: &Group<S>, paths: &Paths, sums: &mut [S; TILE]) {
+    let leaves = &group.leaves[..GROUP << DEPTH];
+    let leaf = |tree: usize, row: usize| {
+        let path = usize::from(paths.0[tree][row]) & ((1 << DEPTH) - 1);
+        leaves[(tree << DEPTH) + path]
+    };
+    if group.trees == GROUP {
+        for (row, sum) in sums.iter_mut().enumerate() {
+            for tree in 0..GROUP {
+                sum.plus(leaf(tree, row));
+            }
+        }
+    } else {
+        for (row, sum) in sums.iter_mut().enumerate() {
+            for tree in 0..group.trees {
+                sum.plus(leaf(tree, row));
+            }
+        }
+    }
+}
+
+struct Builder {
+    symbols: Vec<Symbols>,
+    /// Thresholds of each slot of numbers.
+    keys: Vec<Vec<i32>>,
+    lanes: Vec<Lane>,
+    /// Lanes by symbols, then by number.
+    numbered: std::collections::BTreeMap<(u16, bool, u16), u16>,
+    layout: Layout,
+    words: Vec<u64>,
+}
+
+/// The columns of the symbols, kind by kind, in the order of the symbols.
+#[derive(Debug)]
+struct Layout {
+    numbers: Vec<(u32, bool)>,
+    missing: Vec<u32>,
+    hots: Vec<u32>,
+    codes: Vec<u32>,
+}
+
+impl Builder {
+    fn new(source: &impl Source, slots: &Slots) -> Self {
+        let mut keys = vec![Vec::new(); slots.numbers.len()];
+        each_test(source, |test| {
+            if let Test::AtLeast { threshold, .. } = test
+                && let Look::Above { slot, .. } = slots.look(test)
+            {
+                keys[slot as usize - 1].push((threshold_key(threshold), threshold + 0.0));
+            }
+        });
+        let mut symbols = Vec::new();
+        let mut all_keys = Vec::new();
+        for (number, mut keys) in slots.numbers.iter().zip(keys) {
+            keys.sort_unstable_by_key(|&(key, _)| key);
+            keys.dedup_by_key(|&mut (key, _)| key);
+            let (keys, thresholds): (Vec<i32>, Vec<f32>) = keys.into_iter().unzip();
+            symbols.push(if keys.len() < RANKS_MAX {
+                Symbols::Ranks(Ranks::of(*number, keys.clone(), &thresholds), number.column)
+            } else {
+                Symbols::Unfit
+            });
+            all_keys.push(keys);
+        }
+        symbols.extend(
+            slots.missing.iter().map(|&(column, limit)| Symbols::Missing { column, limit }),
+        );
+        let code = |coder: &Coder| match coder.codes() {
+            ..=RANKS_MAX => Symbols::Code(*coder),
+            _ => Symbols::Unfit,
+        };
+        symbols.extend(slots.hots.iter().map(|hots| code(&hots.coder)));
+        symbols.extend(slots.codes.iter().map(code));
+        let layout = Layout {
+            numbers: slots.numbers.iter().map(|it| (it.column, it.missing)).collect(),
+            missing: slots.missing.iter().map(|it| it.0).collect(),
+            hots: slots.hots.iter().map(|it| it.coder.column).collect(),
+            codes: slots.codes.iter().map(|it| it.column).collect(),
+        };
+        Self {
+            symbols,
+            keys: all_keys,
+            lanes: Vec::new(),
+            numbered: std::collections::BTreeMap::new(),
+            layout,
+            words: Vec::new(),
+        }
+    }
+
+    /// `None` if the trees are not fit for this form.
+    fn group<S: Sum>(
+        &mut self,
+        source: &impl Source,
+        class: usize,
+        range: std::ops::Range<usize>,
+    ) -> Option<Group<S>> {
+        let mut trees = Vec::with_capacity(GROUP);
+        let mut depth = 3;
+        for index in range {
+            let mut tree = Tree::default();
+            tree.read(source, class, index);
+            depth = depth.max(tree.depth_up_to(DEPTH_MAX)?);
+            trees.push(tree);
+        }
+        let mut asked = Asked { leaves: vec![S::default(); GROUP << depth], ..Asked::default() };
+        for (number, tree) in trees.iter().enumerate() {
+            self.tree(tree, number, depth, &mut asked)?;
+        }
+        let Asked { mut ordered, mut equal, mut sets, leaves } = asked;
+        ordered.sort_unstable();
+        equal.sort_unstable();
+        sets.sort_unstable();
+        let (blocks, tables) = self.blocks(source, &sets)?;
+        let n_ordered = ordered.len();
+        ordered.append(&mut equal);
+        Some(Group {
+            trees: trees.len(),
+            depth,
+            ordered: n_ordered,
+            lanes: ordered.iter().map(|test| test.0).collect(),
+            bytes: ordered.iter().map(|test| (test.1 ^ 0x80).cast_signed()).collect(),
+            places: ordered.iter().map(|test| test.2).collect(),
+            blocks,
+            tables,
+            leaves,
+        })
+    }
+
+    /// Adds a tree's tests and leaves to those of its group.
+    fn tree<S: Sum>(
+        &mut self,
+        tree: &Tree,
+        number: usize,
+        depth: usize,
+        asked: &mut Asked<S>,
+    ) -> Option<()> {
+        let mut pending = vec![(0, 0, 0)];
+        while let Some((place, level, path)) = pending.pop() {
+            match tree.at(place) {
+                Fork::Leaf(value) => {
+                    let copies = 1 << (depth - level);
+                    let start = (number << depth) + path * copies;
+                    asked.leaves[start..start + copies].fill(S::of(value));
+                }
+                Fork::Split { test, left, right } => {
+                    let place = (((1 << level) + path) * GROUP + number) as u16;
+                    self.test(test, place, asked)?;
+                    pending.push((right, level + 1, 2 * path + 1));
+                    pending.push((left, level + 1, 2 * path));
+                }
+            }
+        }
+        Some(())
+    }
+
+    fn test<S>(&mut self, test: Test, place: u16, asked: &mut Asked<S>) -> Option<()> {
+        let (symbols, bound, ordered) = match test {
+            Test::Never => unreachable!("constant splits are left out"),
+            Test::AtLeast { column, threshold, missing } => {
+                let slot = self.layout.number(column, missing);
+                let keys = &self.keys[slot];
+                (slot, keys.partition_point(|&key| key < threshold_key(threshold)), true)
+            }
+            Test::Missing { column } => (self.layout.missing(column), 0, true),
+            Test::Equal { column, code } => (self.layout.hots(column), code as usize, false),
+            Test::Member { column, set } => {
+                let slot = self.layout.codes(column);
+                if matches!(self.symbols[slot], Symbols::Unfit) {
+                    return None;
+                }
+                asked.sets.push((slot as u16, set, place));
+                return Some(());
+            }
+        };
+        if matches!(self.symbols[symbols], Symbols::Unfit) {
+            return None;
+        }
+        let symbols = u16::try_from(symbols).ok()?;
+        let lane = (symbols, ordered, (bound / LANE * LANE) as u16);
+        let next = self.lanes.len() as u16;
+        let lane = *self.numbered.entry(lane).or_insert_with(|| {
+            self.lanes.push(Lane { symbols, from: lane.2, ordered });
+            next
+        });
+        if self.lanes.len() > LANES_MAX {
+            return None;
+        }
+        let list = if ordered { &mut asked.ordered } else { &mut asked.equal };
+        list.push((lane, (bound % LANE) as u8, place));
+        Some(())
+    }
+
+    /// Packs the set tests of a group, by slot, into blocks of 64.
+    fn blocks(&mut self, source: &impl Source, sets: &[SetTest]) -> Option<(Vec<Block>, Vec<u64>)> {
+        let mut blocks = Vec::new();
+        let mut tables: Vec<u64> = Vec::new();
+        for tests in sets.chunks(64) {
+            let mut block = Block { segments: Vec::new(), places: Vec::new() };
+            for (bit, &(slot, set, place)) in tests.iter().enumerate() {
+                let Symbols::Code(coder) = &self.symbols[usize::from(slot)] else { return None };
+                let codes = coder.codes();
+                if block.segments.last().is_none_or(|segment| segment.0 != slot) {
+                    block.segments.push((slot, tables.len()));
+                    tables.resize(tables.len() + codes, 0);
+                    if size_of_val(tables.as_slice()) > TABLES_MAX {
+                        return None;
+                    }
+                }
+                block.places.push(place);
+                self.words.clear();
+                self.words.resize(codes.div_ceil(64), 0);
+                source.set(set, &mut self.words);
+                let start = tables.len() - codes;
+                for (at, &word) in self.words.iter().enumerate() {
+                    let mut rest = word;
+                    while rest != 0 {
+                        let code = at * 64 + rest.trailing_zeros() as usize;
+                        if code < codes {
+                            tables[start + code] |= 1 << bit;
+                        }
+                        rest &= rest - 1;
+                    }
+                }
+            }
+            // Whole planes: the last nodes of the block are none.
+            block.places.resize(block.places.len().next_multiple_of(8), 0);
+            blocks.push(block);
+        }
+        Some((blocks, tables))
+    }
+}
+
+type SetTest = (u16, u32, u16);
+
+/// What the trees of a group ask: lane, byte, place; for sets slot, set, place.
+#[derive(Debug, Default)]
+struct Asked<S> {
+    ordered: Vec<(u16, u8, u16)>,
+    equal: Vec<(u16, u8, u16)>,
+    sets: Vec<SetTest>,
+    leaves: Vec<S>,
+}
+
+impl Layout {
+    fn number(&self, column: u32, missing: bool) -> usize {
+        self.numbers.partition_point(|&it| it < (column, missing))
+    }
+
+    fn missing(&self, column: u32) -> usize {
+        self.numbers.len() + self.missing.partition_point(|&it| it < column)
+    }
+
+    fn hots(&self, column: u32) -> usize {
+        let before = self.numbers.len() + self.missing.len();
+        before + self.hots.partition_point(|&it| it < column)
+    }
+
+    fn codes(&self, column: u32) -> usize {
+        let before = self.numbers.len() + self.missing.len() + self.hots.len();
+        before + self.codes.partition_point(|&it| it < column)
+    }
+}
+
+/// A word per row, laid so that a transposition within lanes of 128 bits ends in the order of rows:
+/// row `16 l + 2 k + p` is the word `8 k + 2 l + p`.
+#[derive(Debug)]
+#[repr(C, align(64))]
+struct Words([u64; TILE]);
+
+/// Fetches, for each row, the word of its codes: the answers of all nodes of a block.
+///
+/// Not part of the kernels around it: compiled for wide vectors, it would become gathers, which take
+/// longer than loads one by one.
+#[inline(never)]
+#[expect(unsafe_code, reason = "a bounds check per row would be a third of the time")]
+fn gather(block: &Block, tables: &[u64], symbols: &[[u16; TILE]], words: &mut Words) {
+    for (number, &(slot, table)) in block.segments.iter().enumerate() {
+        let codes = &symbols[usize::from(slot)];
+        let fetch = |row: usize| {
+            let place = table + usize::from(codes[row]);
+            debug_assert!(place < tables.len(), "a code of the column");
+            // SAFETY: a segment's table has a word for each code of its column, and the symbols of
+            // a slot of codes are such codes.
+            unsafe { *tables.get_unchecked(place) }
+        };
+        for (at, word) in words.0.iter_mut().enumerate() {
+            let row = 16 * (at / 2 % 4) + 2 * (at / 8) + at % 2;
+            if number == 0 {
+                *word = fetch(row);
+            } else {
+                *word |= fetch(row);
+            }
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! The sliced form with AVX2: 32 bytes a comparison, four trees a step.
+#![expect(unsafe_code, reason = "loads and stores of whole registers")]
+
+use std::arch::x86_64::{
+    __m256i, _mm_cvtsi32_si128, _mm_set_epi8, _mm256_add_epi8, _mm256_and_si256,
+    _mm256_andnot_si256, _mm256_broadcastsi128_si256, _mm256_cmpeq_epi8, _mm256_cmpgt_epi8,
+    _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8, _mm256_set1_epi32,
+    _mm256_set1_epi64x, _mm256_setr_epi8, _mm256_setzero_si256, _mm256_shuffle_epi8,
+    _mm256_sll_epi16, _mm256_storeu_si256, _mm256_sub_epi8, _mm256_unpackhi_epi16,
+    _mm256_unpackhi_epi32, _mm256_unpackhi_epi64, _mm256_unpacklo_epi16, _mm256_unpacklo_epi32,
+    _mm256_unpacklo_epi64,
+};
+
+use super::super::Sum;
+use super::super::ranks::TILE;
+use super::{Block, GROUP, Group, LaneTile, Masks, Paths, Sliced, Words, add_leaves, gather};
+
+/// Adds a group's leaves to the sums of a tile.
+#[target_feature(enable = "avx2")]
+pub(in super::super) fn add<S: Sum>(
+    group: &Group<S>,
+    lanes: &[LaneTile],
+    symbols: &[[u16; TILE]],
+    masks: &mut Masks,
+    paths: &mut Paths,
+    sums: &mut [S; TILE],
+) {
+    tests(group, lanes, masks);
+    for block in &group.blocks {
+        sets(block, &group.tables, symbols, masks);
+    }
+    walk(group.depth, masks, paths);
+    add_leaves(group, paths, sums);
+}
+
+/// [`Sliced::fill`], compiled for this processor.
+#[target_feature(enable = "avx2")]
+pub(in super::super) fn fill<S: Sum>(
+    form: &Sliced<S>,
+    rows: &[f64],
+    columns: usize,
+    symbols: &mut [[u16; TILE]],
+    lanes: &mut [LaneTile],
+) {
+    form.fill(rows, columns, symbols, lanes);
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn load<T>(at: &T) -> __m256i {
+    const { assert!(size_of::<T>() == 32) };
+    // SAFETY: 32 bytes are there; the load asks for no alignment.
+    unsafe { _mm256_loadu_si256(std::ptr::from_ref(at).cast()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn store<T>(at: &mut T, value: __m256i) {
+    const { assert!(size_of::<T>() == 32) };
+    // SAFETY: there is room for 32 bytes; the store asks for no alignment.
+    unsafe { _mm256_storeu_si256(std::ptr::from_mut(at).cast(), value) }
+}
+
+/// The highest bit of each byte of 64.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn mask(low: __m256i, high: __m256i) -> u64 {
+    let (low, high) = (_mm256_movemask_epi8(low), _mm256_movemask_epi8(high));
+    u64::from(low.cast_unsigned()) | u64::from(high.cast_unsigned()) << 32
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn tests<S>(group: &Group<S>, lanes: &[LaneTile], masks: &mut Masks) {
+    let masks = masks.0.as_flattened_mut();
+    let each = group.lanes.iter().zip(&group.bytes).zip(&group.places);
+    for ((&lane, &byte), &place) in each.clone().take(group.ordered) {
+        let [low, high] = halves(&lanes[usize::from(lane)].0);
+        let byte = _mm256_set1_epi8(byte);
+        let mask = mask(_mm256_cmpgt_epi8(low, byte), _mm256_cmpgt_epi8(high, byte));
+        masks[usize::from(place) % (GROUP * 256)] = mask;
+    }
+    for ((&lane, &byte), &place) in each.skip(group.ordered) {
+        let [low, high] = halves(&lanes[usize::from(lane)].0);
+        let byte = _mm256_set1_epi8(byte);
+        let mask = mask(_mm256_cmpeq_epi8(low, byte), _mm256_cmpeq_epi8(high, byte));
+        masks[usize::from(place) % (GROUP * 256)] = mask;
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn halves(bytes: &[i8; TILE]) -> [__m256i; 2] {
+    let [low, high] = bytes.as_chunks::<32>().0 else { unreachable!("64 is two times 32") };
+    [load(low), load(high)]
+}
+
+/// Answers a block of set tests.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn sets(block: &Block, tables: &[u64], symbols: &[[u16; TILE]], masks: &mut Masks) {
+    let mut words = Words([0; TILE]);
+    gather(block, tables, symbols, &mut words);
+    let masks = masks.0.as_flattened_mut();
+    let low = planes(&words, 0);
+    let high = planes(&words, 1);
+    for (plane, places) in block.places.as_chunks::<8>().0.iter().enumerate() {
+        let (low, high) = (load(&low[plane]), load(&high[plane]));
+        for (bit, &place) in places.iter().enumerate() {
+            // The bit becomes the highest of its byte; what comes into other bits does not matter.
+            let by = _mm_cvtsi32_si128(7 - bit as i32);
+            let mask = mask(_mm256_sll_epi16(low, by), _mm256_sll_epi16(high, by));
+            masks[usize::from(place) % (GROUP * 256)] = mask;
+        }
+    }
+}
+
+/// Byte `j` of 32 rows, for each `j`: every other half of the registers that AVX-512 has.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn planes(words: &Words, half: usize) -> [[u8; 32]; 8] {
+    let pairs = _mm256_broadcastsi128_si256(_mm_set_epi8(
+        15, 7, 14, 6, 13, 5, 12, 4, 11, 3, 10, 2, 9, 1, 8, 0,
+    ));
+    let parts = words.0.as_chunks::<4>().0;
+    let mut a = [_mm256_setzero_si256(); 8];
+    for (k, a) in a.iter_mut().enumerate() {
+        *a = _mm256_shuffle_epi8(load(&parts[2 * k + half]), pairs);
+    }
+    let mut b = a;
+    for k in 0..4 {
+        b[2 * k] = _mm256_unpacklo_epi16(a[2 * k], a[2 * k + 1]);
+        b[2 * k + 1] = _mm256_unpackhi_epi16(a[2 * k], a[2 * k + 1]);
+    }
+    let mut c = b;
+    for k in 0..2 {
+        for side in 0..2 {
+            let (x, y) = (b[4 * k + side], b[4 * k + 2 + side]);
+            c[4 * k + 2 * side] = _mm256_unpacklo_epi32(x, y);
+            c[4 * k + 2 * side + 1] = _mm256_unpackhi_epi32(x, y);
+        }
+    }
+    let mut planes = [[0; 32]; 8];
+    for k in 0..4 {
+        store(&mut planes[2 * k], _mm256_unpacklo_epi64(c[k], c[4 + k]));
+        store(&mut planes[2 * k + 1], _mm256_unpackhi_epi64(c[k], c[4 + k]));
+    }
+    planes
+}
+
+/// From masks to paths: level by level, the mask that the bits so far select is the next bit.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn walk(depth: usize, masks: &Masks, paths: &mut Paths) {
+    let mut planes = [[0_u64; GROUP]; 8];
+    for half in 0..2 {
+        let mut bits = [_mm256_setzero_si256(); 8];
+        for level in 0..depth {
+            bits[level] = narrow(masks, half, level, &bits);
+            let four: &mut [u64; 4] = &mut planes[level].as_chunks_mut().0[half];
+            store(four, bits[level]);
+        }
+    }
+    for (tree, paths) in paths.0.iter_mut().enumerate() {
+        for (half, paths) in paths.as_chunks_mut::<32>().0.iter_mut().enumerate() {
+            let mut path = _mm256_setzero_si256();
+            for plane in planes.iter().take(depth) {
+                let ones = spread((plane[tree] >> (32 * half)) as u32);
+                path = _mm256_sub_epi8(_mm256_add_epi8(path, path), ones);
+            }
+            store(paths, path);
+        }
+    }
+}
+
+/// A byte of ones for each bit.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn spread(bits: u32) -> __m256i {
+    let bytes = _mm256_setr_epi8(
+        0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3,
+        3, 3,
+    );
+    let own = _mm256_set1_epi64x(0x8040_2010_0804_0201_u64.cast_signed());
+    let bytes = _mm256_shuffle_epi8(_mm256_set1_epi32(bits.cast_signed()), bytes);
+    _mm256_cmpeq_epi8(_mm256_and_si256(bytes, own), own)
+}
+
+/// The masks of a level, narrowed to the one that the bits above select.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn narrow(masks: &Masks, half: usize, level: usize, bits: &[__m256i; 8]) -> __m256i {
+    let at = |place: usize| {
+        let fours: &[[u64; 4]] = masks.0[place].as_chunks().0;
+        load(&fours[half])
+    };
+    let first = 1 << level;
+    if level == 0 {
+        return at(1);
+    }
+    // As a counter in binary: a pair of masks makes one, a pair of those the next.
+    let mut waiting = [_mm256_setzero_si256(); 8];
+    for pair in 0..1_usize << (level - 1) {
+        let last = bits[level - 1];
+        let mut made = choose(last, at(first + 2 * pair + 1), at(first + 2 * pair));
+        let mut above = 0;
+        while pair >> above & 1 != 0 {
+            made = choose(bits[level - 2 - above], made, waiting[above]);
+            above += 1;
+        }
+        waiting[above] = made;
+    }
+    waiting[level - 1]
+}
+
+/// `bit ? right : left`, bit by bit.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn choose(bit: __m256i, right: __m256i, left: __m256i) -> __m256i {
+    _mm256_or_si256(_mm256_and_si256(bit, right), _mm256_andnot_si256(bit, left))
+}

@@ -1,0 +1,203 @@
+//! The sliced form with AVX-512: 64 bytes a comparison, eight trees a step.
+#![expect(unsafe_code, reason = "loads and stores of whole registers")]
+
+use std::arch::x86_64::{
+    __m512i, _mm_set_epi8, _mm512_add_epi8, _mm512_broadcast_i32x4, _mm512_cmpeq_epi8_mask,
+    _mm512_cmpgt_epi8_mask, _mm512_loadu_si512, _mm512_mask_add_epi8, _mm512_set1_epi8,
+    _mm512_setzero_si512, _mm512_shuffle_epi8, _mm512_storeu_si512, _mm512_ternarylogic_epi64,
+    _mm512_test_epi8_mask, _mm512_unpackhi_epi16, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64,
+    _mm512_unpacklo_epi16, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
+};
+
+use super::super::Sum;
+use super::super::ranks::TILE;
+use super::{Block, GROUP, Group, LaneTile, Masks, Paths, Sliced, Words, add_leaves, gather};
+
+/// Adds a group's leaves to the sums of a tile.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub(in super::super) fn add<S: Sum>(
+    group: &Group<S>,
+    lanes: &[LaneTile],
+    symbols: &[[u16; TILE]],
+    masks: &mut Masks,
+    paths: &mut Paths,
+    sums: &mut [S; TILE],
+) {
+    tests(group, lanes, masks);
+    for block in &group.blocks {
+        sets(block, &group.tables, symbols, masks);
+    }
+    walk(group.depth, masks, paths);
+    add_leaves(group, paths, sums);
+}
+
+/// [`Sliced::fill`], compiled for this processor.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub(in super::super) fn fill<S: Sum>(
+    form: &Sliced<S>,
+    rows: &[f64],
+    columns: usize,
+    symbols: &mut [[u16; TILE]],
+    lanes: &mut [LaneTile],
+) {
+    form.fill(rows, columns, symbols, lanes);
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn load<T>(at: &T) -> __m512i {
+    const { assert!(size_of::<T>() == 64 && align_of::<T>() >= 8) };
+    // SAFETY: 64 bytes are there; the load asks for no alignment.
+    unsafe { _mm512_loadu_si512(std::ptr::from_ref(at).cast()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn store<T>(at: &mut T, value: __m512i) {
+    const { assert!(size_of::<T>() == 64) };
+    // SAFETY: there is room for 64 bytes; the store asks for no alignment.
+    unsafe { _mm512_storeu_si512(std::ptr::from_mut(at).cast(), value) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn tests<S>(group: &Group<S>, lanes: &[LaneTile], masks: &mut Masks) {
+    let masks = masks.0.as_flattened_mut();
+    let (ordered, all) = (group.ordered, group.lanes.len());
+    let each = group.lanes.iter().zip(&group.bytes).zip(&group.places);
+    for ((&lane, &byte), &place) in each.clone().take(ordered) {
+        let mask = _mm512_cmpgt_epi8_mask(load(&lanes[usize::from(lane)]), _mm512_set1_epi8(byte));
+        masks[usize::from(place) % (GROUP * 256)] = mask;
+    }
+    if ordered < all {
+        for ((&lane, &byte), &place) in each.skip(ordered) {
+            let mask =
+                _mm512_cmpeq_epi8_mask(load(&lanes[usize::from(lane)]), _mm512_set1_epi8(byte));
+            masks[usize::from(place) % (GROUP * 256)] = mask;
+        }
+    }
+}
+
+/// Answers a block of set tests.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn sets(block: &Block, tables: &[u64], symbols: &[[u16; TILE]], masks: &mut Masks) {
+    let mut words = Words([0; TILE]);
+    gather(block, tables, symbols, &mut words);
+    let masks = masks.0.as_flattened_mut();
+    // Bytes of two rows side by side, then words, double words, quad words of eight registers:
+    // plane `j` then holds byte `j` of all rows, in order, as `gather` laid them.
+    let pairs =
+        _mm512_broadcast_i32x4(_mm_set_epi8(15, 7, 14, 6, 13, 5, 12, 4, 11, 3, 10, 2, 9, 1, 8, 0));
+    let parts = words.0.as_chunks::<8>().0;
+    let mut a = [_mm512_setzero_si512(); 8];
+    for (a, part) in a.iter_mut().zip(parts) {
+        *a = _mm512_shuffle_epi8(load(part), pairs);
+    }
+    // Words of registers 2k and 2k+1: low half planes 0-3, high half planes 4-7.
+    let mut b = a;
+    for k in 0..4 {
+        b[2 * k] = _mm512_unpacklo_epi16(a[2 * k], a[2 * k + 1]);
+        b[2 * k + 1] = _mm512_unpackhi_epi16(a[2 * k], a[2 * k + 1]);
+    }
+    let mut c = b;
+    for k in 0..2 {
+        for half in 0..2 {
+            let (x, y) = (b[4 * k + half], b[4 * k + 2 + half]);
+            c[4 * k + 2 * half] = _mm512_unpacklo_epi32(x, y);
+            c[4 * k + 2 * half + 1] = _mm512_unpackhi_epi32(x, y);
+        }
+    }
+    let mut planes = c;
+    for k in 0..4 {
+        planes[2 * k] = _mm512_unpacklo_epi64(c[k], c[4 + k]);
+        planes[2 * k + 1] = _mm512_unpackhi_epi64(c[k], c[4 + k]);
+    }
+    let mut planes_store = [[0_u64; 8]; 8];
+    for (at, plane) in planes_store.iter_mut().zip(planes) {
+        store(at, plane);
+    }
+    for (plane, places) in planes_store.iter().zip(block.places.as_chunks::<8>().0) {
+        let plane = load(plane);
+        for (bit, &place) in places.iter().enumerate() {
+            let mask = _mm512_test_epi8_mask(plane, _mm512_set1_epi8((1_u8 << bit).cast_signed()));
+            masks[usize::from(place) % (GROUP * 256)] = mask;
+        }
+    }
+}
+
+/// From masks to paths: level by level, the mask that the bits so far select is the next bit.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn walk(depth: usize, masks: &Masks, paths: &mut Paths) {
+    let masks = &masks.0;
+    let mut bits = [_mm512_setzero_si512(); 8];
+    bits[0] = load(&masks[1]);
+    bits[1] = m1(masks, 2, &bits, 0);
+    bits[2] = m2(masks, 4, &bits, 0);
+    if depth > 3 {
+        bits[3] = m3(masks, 8, &bits, 0);
+    }
+    if depth > 4 {
+        bits[4] = m4(masks, 16, &bits, 0);
+    }
+    if depth > 5 {
+        bits[5] = m5(masks, 32, &bits, 0);
+    }
+    if depth > 6 {
+        bits[6] = m6(masks, 64, &bits, 0);
+    }
+    if depth > 7 {
+        bits[7] = m7(masks, 128, &bits, 0);
+    }
+    let mut planes = [[0_u64; GROUP]; 8];
+    for (plane, bits) in planes.iter_mut().zip(bits).take(depth) {
+        store(plane, bits);
+    }
+    for (tree, paths) in paths.0.iter_mut().enumerate() {
+        let mut path = _mm512_setzero_si512();
+        for plane in planes.iter().take(depth) {
+            path = _mm512_add_epi8(path, path);
+            path = _mm512_mask_add_epi8(path, plane[tree], path, _mm512_set1_epi8(1));
+        }
+        store(paths, path);
+    }
+}
+
+/// `bit ? right : left`, bit by bit.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn choose(bit: __m512i, right: __m512i, left: __m512i) -> __m512i {
+    _mm512_ternarylogic_epi64::<0xca>(bit, right, left)
+}
+
+type Bits = [__m512i; 8];
+type Rows = [[u64; GROUP]; 256];
+
+macro_rules! narrow {
+    ($($name:ident from $below:ident, $half:literal;)*) => { $(
+        /// The mask of those from `at` on that the bits from `from` on select.
+        #[inline]
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+        fn $name(masks: &Rows, at: usize, bits: &Bits, from: usize) -> __m512i {
+            let right = $below(masks, at + $half, bits, from + 1);
+            choose(bits[from], right, $below(masks, at, bits, from + 1))
+        }
+    )* };
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn m0(masks: &Rows, at: usize, _: &Bits, _: usize) -> __m512i {
+    load(&masks[at])
+}
+
+narrow! {
+    m1 from m0, 1;
+    m2 from m1, 2;
+    m3 from m2, 4;
+    m4 from m3, 8;
+    m5 from m4, 16;
+    m6 from m5, 32;
+    m7 from m6, 64;
+}

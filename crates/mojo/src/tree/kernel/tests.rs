@@ -1,0 +1,321 @@
+//! Every kernel that the machine has, against the plain walk: bits, not tolerances.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::kernel::{Places, Scratch, levels};
+use crate::tree::{Node as Arena, Set};
+
+/// A source of choices: the tests are tables of seeds and shapes.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut x = self.0;
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        x ^ (x >> 31)
+    }
+
+    fn below(&mut self, n: usize) -> usize {
+        (self.next() >> 1) as usize % n.max(1)
+    }
+
+    fn is(&mut self, one_in: usize) -> bool {
+        self.below(one_in) == 0
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Shape {
+    seed: u64,
+    rules: Rules,
+    trees: usize,
+    classes: usize,
+    /// Splits above a leaf, at most; every `stop`th node is a leaf before.
+    depth: usize,
+    stop: usize,
+    /// Different thresholds of a column, about.
+    thresholds: usize,
+    /// Levels of the largest domain.
+    levels: usize,
+}
+
+/// Columns 0 to 3 are numbers, 4 to 6 have levels.
+const COLUMNS: usize = 7;
+
+fn special(random: &mut Random) -> f32 {
+    const SPECIAL: [f32; 10] = [
+        0.0,
+        -0.0,
+        f32::INFINITY,
+        f32::NEG_INFINITY,
+        f32::NAN,
+        f32::MIN_POSITIVE,
+        -1e-45,
+        1e-45,
+        f32::MAX,
+        f32::MIN,
+    ];
+    SPECIAL[random.below(SPECIAL.len())]
+}
+
+fn threshold(random: &mut Random, shape: &Shape) -> f32 {
+    if random.is(12) {
+        return special(random);
+    }
+    (random.below(shape.thresholds) as f32 / shape.thresholds as f32 - 0.5) * 7.0
+}
+
+fn forest(shape: &Shape) -> Forest {
+    let domains = [3, 40.min(shape.levels as i64), shape.levels as i64];
+    let mut forest = Forest {
+        nodes: Vec::new(),
+        sets: Vec::new(),
+        bits: Vec::new(),
+        roots: Vec::new(),
+        groups: shape.trees,
+        levels: [[i64::MAX; 4].as_slice(), &domains].concat(),
+        rules: shape.rules,
+        depth: 0,
+        ids: Err(String::new()),
+        weights: Err(String::new()),
+        kept: Kept::default(),
+    };
+    let mut random = Random(shape.seed);
+    for _ in 0..shape.classes {
+        let roots = (0..shape.trees).map(|_| {
+            let root = forest.nodes.len() as u32;
+            // Now and then a tree of one leaf, or a deep one among shallow ones.
+            let depth = match random.below(10) {
+                0 => 0,
+                1 => shape.depth + 4,
+                _ => shape.depth,
+            };
+            grow(&mut forest, &mut random, shape, depth);
+            root
+        });
+        let roots = roots.collect();
+        forest.roots.push(roots);
+    }
+    forest
+}
+
+fn grow(forest: &mut Forest, random: &mut Random, shape: &Shape, depth: usize) {
+    if depth == 0 || random.is(shape.stop) {
+        let value = match random.below(20) {
+            0 => -0.0,
+            1 => f32::MIN_POSITIVE / 2.0,
+            _ => threshold(random, shape),
+        };
+        let value = if value.is_finite() { value } else { 1.5 };
+        forest.nodes.push(Arena { value: value.to_bits(), right: 0, column: 0, flags: LEAF });
+        return;
+    }
+    let column = random.below(COLUMNS);
+    let mut flags = if random.is(2) { NA_LEFT } else { 0 };
+    let is_set = if column >= 4 { !random.is(8) } else { random.is(30) };
+    if random.is(10) {
+        flags = NA_VS_REST;
+    }
+    let value = if is_set {
+        flags |= SET;
+        set(forest, random, column, shape)
+    } else {
+        threshold(random, shape).to_bits()
+    };
+    let at = forest.nodes.len();
+    forest.nodes.push(Arena { value, right: 0, column: column as u16, flags });
+    // A deep tree is a stem with twigs.
+    let left = if depth > 12 { random.below(5) } else { depth - 1 };
+    grow(forest, random, shape, left);
+    forest.nodes[at].right = forest.nodes.len() as u32;
+    grow(forest, random, shape, depth - 1);
+}
+
+/// Any range within the domain, beyond it, or short of it.
+fn set(forest: &mut Forest, random: &mut Random, column: usize, shape: &Shape) -> u32 {
+    let domain = forest.levels[column].min(shape.levels as i64) as usize;
+    let first = random.below(domain) * random.below(2);
+    let len = if random.is(3) { random.below(2 * domain + 9) } else { domain - first };
+    let start = forest.bits.len() as u32;
+    forest.bits.extend((0..len.div_ceil(8)).map(|_| random.next() as u8));
+    forest.sets.push(Set { first: first as u32, len: len as u32, start });
+    forest.sets.len() as u32 - 1
+}
+
+/// Thresholds, their neighbours, levels in the domain and around it, what is no number.
+fn row(random: &mut Random, forest: &Forest, shape: &Shape) -> Vec<f64> {
+    let value = |random: &mut Random, column: usize| {
+        let near = f64::from(threshold(random, shape));
+        match (random.below(9), forest.levels[column]) {
+            (0, _) => f64::NAN,
+            (1, _) => near.next_up(),
+            (2, _) => near.next_down(),
+            (3, _) => [1e300, -1e300, -0.0, -5e-324, 5e-324, -1.0][random.below(6)],
+            (_, i64::MAX) => near,
+            (4, levels) => levels as f64 + random.below(3) as f64 - 1.0,
+            (5, levels) => random.below(levels as usize) as f64 + 0.5,
+            (_, levels) => random.below(levels as usize) as f64,
+        }
+    };
+    (0..COLUMNS).map(|column| value(random, column)).collect()
+}
+
+/// Scores batches of several sizes at all levels, and compares with the plain walk.
+fn check(forest: &Forest, shape: &Shape, batches: &[usize]) {
+    let mut random = Random(shape.seed ^ 0x5555);
+    let n: usize = batches.iter().sum();
+    let rows: Vec<f64> = (0..n).flat_map(|_| row(&mut random, forest, shape)).collect();
+    let (stride, first) = (shape.classes + 2, 1);
+    let start: Vec<f64> = (0..n * stride).map(|_| random.below(3) as f64 - 1.0).collect();
+    let mut expected = start.clone();
+    forest.add_plainly(&rows, COLUMNS, &mut expected, stride, first);
+    for level in levels() {
+        let mut scratch = Scratch::default();
+        let mut found = start.clone();
+        let mut from = 0;
+        for &batch in batches {
+            let (rows, found) = (&rows[from * COLUMNS..], &mut found[from * stride..]);
+            let done = forest.kept.kernels.add_at(
+                level,
+                forest,
+                &rows[..batch * COLUMNS],
+                COLUMNS,
+                &mut found[..batch * stride],
+                Places { stride, first },
+                &mut scratch,
+            );
+            assert!(done, "a kernel takes the trees");
+            from += batch;
+        }
+        for (place, (found, expected)) in found.iter().zip(&expected).enumerate() {
+            let (row, class) = (place / stride, place % stride);
+            assert_eq!(
+                found.to_bits(),
+                expected.to_bits(),
+                "{level:?}, row {row} {:?}, place {class}: {found} {expected}, {shape:?}",
+                &rows[row * COLUMNS..][..COLUMNS],
+            );
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn random_forests(
+        seed: u64,
+        rules in prop_oneof![Just(Rules::Plain), Just(Rules::Ranges), Just(Rules::Domains)],
+        trees in 1_usize..30,
+        classes in 1_usize..4,
+        depth in 0_usize..11,
+        stop in 4_usize..30,
+        thresholds in prop_oneof![Just(3_usize), Just(200), Just(5_000)],
+        levels in prop_oneof![Just(3_usize), Just(60), Just(1_000)],
+        batch in 1_usize..600,
+    ) {
+        let shape = Shape { seed, rules, trees, classes, depth, stop, thresholds, levels };
+        check(&forest(&shape), &shape, &[batch, 1, 13, 64]);
+    }
+}
+
+const SHAPE: Shape = Shape {
+    seed: 1,
+    rules: Rules::Domains,
+    trees: 9,
+    classes: 1,
+    depth: 6,
+    stop: 50,
+    thresholds: 100,
+    levels: 60,
+};
+
+#[test]
+fn domains_of_50_000_levels() {
+    for (seed, rules) in [(1, Rules::Plain), (2, Rules::Ranges), (3, Rules::Domains)] {
+        let shape = Shape { seed, rules, levels: 50_000, depth: 5, trees: 4, ..SHAPE };
+        check(&forest(&shape), &shape, &[3, 200]);
+    }
+    // More codes than 16 bits tell apart.
+    let shape = Shape { levels: 70_000, depth: 4, trees: 3, ..SHAPE };
+    check(&forest(&shape), &shape, &[3, 200]);
+}
+
+#[test]
+fn deep_unbalanced_trees() {
+    for seed in 1..4 {
+        let shape = Shape { seed, depth: 60, stop: 20, trees: 12, ..SHAPE };
+        check(&forest(&shape), &shape, &[1, 100, 1_100]);
+    }
+}
+
+#[test]
+fn more_than_65_535_thresholds_in_a_column() {
+    let shape = Shape { trees: 3_000, depth: 7, stop: 500, thresholds: 1 << 22, ..SHAPE };
+    let mut forest = forest(&shape);
+    for node in forest.nodes.iter_mut().filter(|node| node.flags & (LEAF | SET) == 0) {
+        node.column = 0;
+    }
+    assert!(forest.nodes.iter().filter(|node| node.flags & (LEAF | SET) == 0).count() > 90_000);
+    check(&forest, &shape, &[2, 70]);
+}
+
+#[test]
+fn a_model_of_more_slots_than_a_small_node_tells_apart() {
+    let columns = 5_000;
+    let mut forest = forest(&SHAPE);
+    forest.levels = vec![i64::MAX; columns];
+    forest.nodes.clear();
+    let split = |column| Arena { value: 0, right: 2 * u32::from(column) + 2, column, flags: 0 };
+    for column in 0..columns as u16 {
+        let leaf = f32::from(column).to_bits();
+        forest
+            .nodes
+            .extend([split(column), Arena { value: leaf, right: 0, column: 0, flags: LEAF }]);
+    }
+    forest.nodes.push(Arena { value: 7, right: 0, column: 0, flags: LEAF });
+    forest.roots = vec![vec![0]];
+    let mut scratch = Scratch::default();
+    for last in [0, 17, 4_095, 4_096, 4_999] {
+        let mut row = vec![1.0; columns];
+        row[last] = -1.0;
+        for batch in [1, 40] {
+            let mut sums = vec![0.0; batch];
+            let (rows, places) = (row.repeat(batch), Places { stride: 1, first: 0 });
+            let kernels = &forest.kept.kernels;
+            assert!(kernels.add(&forest, &rows, columns, &mut sums, places, &mut scratch));
+            assert_eq!(sums, vec![last as f64; batch]);
+        }
+    }
+}
+
+#[test]
+fn sets_that_would_fill_the_memory_are_walked_as_they_are() {
+    // One set of 500,000 levels, and 20,000 trees that ask for one of 8.
+    let shape = Shape { rules: Rules::Ranges, trees: 1, depth: 0, ..SHAPE };
+    let mut forest = forest(&shape);
+    forest.nodes.clear();
+    forest.bits = vec![0xff; 65_000];
+    forest.sets =
+        vec![Set { first: 0, len: 8, start: 0 }, Set { first: 0, len: 500_000, start: 0 }];
+    let mut roots = Vec::new();
+    for tree in 0..20_000_u32 {
+        let at = forest.nodes.len() as u32;
+        roots.push(at);
+        let split = Arena { value: u32::from(tree == 9), right: at + 2, column: 6, flags: SET };
+        let leaf = |value: f32| Arena { value: value.to_bits(), right: 0, column: 0, flags: LEAF };
+        forest.nodes.extend([split, leaf(0.0), leaf(1.0)]);
+    }
+    forest.roots = vec![roots];
+    for rows in [1, 100] {
+        let row = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 300_000.0].repeat(rows);
+        let mut sums = vec![0.0; rows];
+        forest.add_margins(&row, COLUMNS, &mut sums, 1, 0, &mut Scratch::default());
+        // Beyond a set of 8 levels a row is missing, and goes right.
+        assert_eq!(sums, vec![20_000.0; rows]);
+    }
+    assert_eq!(forest.kept.kernels.memory_bytes(), 0);
+}
