@@ -99,7 +99,7 @@ pub use explain::{LeafPaths, Offers, rank_contributions};
 pub use head::Category;
 pub use java::{parse_double, read_decimal};
 pub use limits::Limits;
-pub use model::{LoadOptions, Model, Size};
+pub use model::{Entry, LoadOptions, Model, Size};
 pub use output::Output;
 pub use rows::Rows;
 pub use schema::{Column, Kind, Role, Schema};

@@ -43,6 +43,17 @@ pub struct Size {
     pub memory_bytes: u64,
 }
 
+/// An entry of a MOJO's archive, and whether the model came from it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Name inside the archive; folders end in `/`.
+    pub name: String,
+    /// Inflated bytes, as declared and, where it was read, found.
+    pub size_bytes: u64,
+    /// Whether it was read while loading. Nothing that the model does depends on the others.
+    pub needed: bool,
+}
+
 /// A loaded, immutable MOJO. Rows go through a [`crate::Batch`].
 #[derive(Debug)]
 pub struct Model {
@@ -72,7 +83,22 @@ impl Model {
     pub fn load(bytes: &[u8], options: &LoadOptions) -> Result<Self, LoadError> {
         let archive = Archive::open(bytes, &options.limits)?;
         let source = Source::new(archive, options.limits, options.explanations);
-        let reader = Reader::open(&source)?;
+        Self::read(bytes, options, &source)
+    }
+
+    /// The same, with an account of all entries of the archive, in the order of its directory.
+    pub fn load_with_entries(
+        bytes: &[u8],
+        options: &LoadOptions,
+    ) -> Result<(Self, Vec<Entry>), LoadError> {
+        let archive = Archive::open(bytes, &options.limits)?;
+        let source = Source::new(archive, options.limits, options.explanations);
+        let model = Self::read(bytes, options, &source)?;
+        Ok((model, source.entries()))
+    }
+
+    fn read(bytes: &[u8], options: &LoadOptions, source: &Source<'_>) -> Result<Self, LoadError> {
+        let reader = Reader::open(source)?;
         let head = Head::read(&reader)?;
         let details = Details::read(&reader)?;
         if head.algorithm == "xgboost" && !options.genmodel_quirks {
@@ -132,7 +158,7 @@ impl Model {
             calibration,
             explainer,
             variable_importances,
-            warnings: source.into_warnings(),
+            warnings: source.take_warnings(),
         })
     }
 

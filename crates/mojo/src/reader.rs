@@ -8,6 +8,7 @@ use crate::cursor::Damage;
 use crate::error::{LoadError, Warning, sentence};
 use crate::ini::{self, Ini};
 use crate::limits::Limits;
+use crate::model::Entry;
 
 /// How often a model may read one entry. It takes each once or twice, but a `model.ini` can name
 /// one a million times.
@@ -34,9 +35,20 @@ impl<'a> Source<'a> {
         Self { archive, limits, explanations, warnings, lines, opened, reads }
     }
 
-    pub(crate) fn into_warnings(self) -> Vec<Warning> {
-        let warnings = self.warnings.into_inner().into_iter();
+    pub(crate) fn take_warnings(&self) -> Vec<Warning> {
+        let warnings = self.warnings.take().into_iter();
         warnings.map(|it| Warning { message: sentence(&it.message), ..it }).collect()
+    }
+
+    /// All entries of the archive, and whether each was read so far.
+    pub(crate) fn entries(&self) -> Vec<Entry> {
+        let reads = self.reads.borrow();
+        let entry = |name: &str| Entry {
+            name: name.to_owned(),
+            size_bytes: self.archive.size(name).unwrap_or(0),
+            needed: reads.contains_key(name),
+        };
+        self.archive.names().map(entry).collect()
     }
 }
 

@@ -77,10 +77,18 @@ pub(super) fn forest(
                     return Err(reader.missing_entry(&name, reason));
                 }
                 let bytes = reader.blob(&name)?;
-                let root = TreeReader::new(&bytes, &mut forest, reader.limits())
+                let (root, end) = TreeReader::new(&bytes, &mut forest, reader.limits())
                     .read()
                     .map_err(|damage| reader.damaged(&name, &damage))?;
                 roots.push(root);
+                // genmodel does not look there either; H2O writes nothing there.
+                if end < bytes.len() {
+                    let extra = bytes.len().saturating_sub(end);
+                    reader.warn(
+                        "bytes_after_tree",
+                        format!("`{name}`: {extra} bytes follow the tree"),
+                    );
+                }
                 statistics(&mut forest, reader, &name, root)?;
             }
         }
@@ -198,8 +206,8 @@ impl<'a> TreeReader<'a> {
         Self { cursor: Cursor::new(bytes), forest, limits, pending: Vec::new() }
     }
 
-    /// Reads one tree and says where its root is. Iterative: depth costs no stack.
-    fn read(mut self) -> Result<u32, Damage> {
+    /// Reads one tree; its root's place, and where its bytes end. Iterative: depth costs no stack.
+    fn read(mut self) -> Result<(u32, usize), Damage> {
         let root = self.next_index()?;
         let mut place = Place { depth: 0, is_leaf: false, last_set: None };
         loop {
@@ -210,7 +218,7 @@ impl<'a> TreeReader<'a> {
                 place = left;
                 continue;
             }
-            let Some(next) = self.pending.pop() else { return Ok(root) };
+            let Some(next) = self.pending.pop() else { return Ok((root, self.cursor.at())) };
             if next.at != self.cursor.at() {
                 return Err(self.cursor.damage(format!(
                     "the left subtree ends here, its parent says at byte {}",

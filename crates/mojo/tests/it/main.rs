@@ -11,6 +11,7 @@ mod altered;
 mod asked;
 mod corpus;
 mod cuts;
+mod entries;
 mod explain;
 mod hostile;
 mod load;
