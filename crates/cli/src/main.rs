@@ -1,5 +1,6 @@
 //! The `stemson` binary: parse, choose, run, exit code.
 
+mod check;
 mod demo;
 mod event_loop;
 mod failure;
@@ -28,11 +29,12 @@ struct Arguments {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done and good; 1 the work ran and the verdict is bad (rows refused); \
+Exit codes: 0 done and good; 1 the work ran and the verdict is bad (rows refused, findings); \
 2 wrong usage or unreadable input; 3 something outside failed.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Check(check::Arguments),
     Demo(demo::Arguments),
     Inspect(inspect::Arguments),
     Score(score::Arguments),
@@ -43,6 +45,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let ended = match Arguments::parse().command {
+        Command::Check(arguments) => check::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Score(arguments) => score::run(arguments),

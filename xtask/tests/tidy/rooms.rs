@@ -9,13 +9,25 @@ use crate::tree::root;
 /// Folder of the crate, and the packages of ours that it may depend on.
 const ROOMS: &[(&str, &[&str])] = &[
     ("mojo", &[]),
+    ("audit", &["stemson-mojo"]),
     ("batch", &["stemson-mojo"]),
     ("serving", &["stemson-mojo"]),
     ("server", &["stemson-serving", "stemson-batch", "stemson-mojo"]),
-    ("validate", &["stemson-mojo", "stemson-serving", "stemson-server"]),
+    // The artifact validator: the policy's eye on entries, and answers as `score` writes them.
+    (
+        "validate",
+        &["stemson-mojo", "stemson-audit", "stemson-batch", "stemson-serving", "stemson-server"],
+    ),
     (
         "cli",
-        &["stemson-mojo", "stemson-batch", "stemson-serving", "stemson-server", "stemson-validate"],
+        &[
+            "stemson-mojo",
+            "stemson-audit",
+            "stemson-batch",
+            "stemson-serving",
+            "stemson-server",
+            "stemson-validate",
+        ],
     ),
 ];
 
