@@ -2,6 +2,8 @@
 
 use std::io;
 
+use stemson_mojo::NotOffered;
+
 /// Why a job ended early. Rows that the model refuses are no such reason: see
 /// [`crate::Summary::refused`].
 #[derive(Debug, thiserror::Error)]
@@ -151,15 +153,26 @@ pub enum BatchError {
         /// The name.
         column: String,
     },
-    /// Answers that neither CSV nor JSONL has a form for.
-    #[error("predictions of category {category} cannot be written")]
-    NoForm {
-        /// H2O's word.
-        category: &'static str,
+    /// Something that the model does not have, such as calibrated probabilities.
+    #[error(transparent)]
+    NotOffered(#[from] NotOffered),
+    /// A model of words without a column of them.
+    #[error("{source_name} names no columns: every column of the input holds words for this model")]
+    NoWords {
+        /// Name of the first source.
+        source_name: String,
     },
-    /// Calibrated probabilities of a model that was not calibrated.
-    #[error("the model offers no calibrated probabilities")]
-    NotCalibrated,
+    /// Words in a column that the first row or the first file does not have.
+    #[error(
+        "{source_name} has a column `{column}` that the first row of the job has not: for this model \
+         every column holds words"
+    )]
+    OtherWords {
+        /// The source's name.
+        source_name: String,
+        /// The name.
+        column: String,
+    },
     /// An offset column for a model that has none.
     #[error("the model was trained without an offset, `{column}` cannot be one")]
     NoOffset {
@@ -207,8 +220,9 @@ impl BatchError {
             Self::Json { .. } => "json",
             Self::MissingColumns { .. } => "missing_columns",
             Self::UnknownKeep { .. } => "unknown_keep",
-            Self::NoForm { .. } => "no_form",
-            Self::NotCalibrated => "not_calibrated",
+            Self::NotOffered(_) => "not_offered",
+            Self::NoWords { .. } => "no_words",
+            Self::OtherWords { .. } => "other_words",
             Self::NoOffset { .. } => "no_offset",
             Self::OffsetIsFeature { .. } => "offset_is_feature",
             Self::OutputTwice { .. } => "output_twice",

@@ -13,6 +13,7 @@ use crate::reader::{BlockSize, Dialect, Reader};
 use crate::render::Form;
 use crate::source::{Format, Source};
 use crate::summary::Summary;
+use crate::words;
 
 /// Rows to score and the form of the answers.
 #[derive(Debug)]
@@ -32,13 +33,13 @@ pub struct Job {
     pub keep: Vec<String>,
     /// Refuse inputs that lack a column of the model, instead of naming it in the summary.
     pub complete: bool,
-    /// What is asked of every row.
+    /// What is asked of every row. JSONL also has the row that a GLRM reconstructs, always.
     pub options: Options,
     /// How the answers are written. Always comma-separated where CSV.
     pub output: Format,
     /// CSV: with calibrated probabilities. JSONL has them wherever the model offers them.
     pub calibrated: bool,
-    /// CSV: stands before the names of all prediction columns.
+    /// CSV: stands before the names of all columns but kept ones and `error`.
     pub prefix: String,
     /// Threads that parse, score and render; with more than one, another one reads.
     pub threads: NonZeroUsize,
@@ -79,17 +80,33 @@ pub fn run(
     if !job.delimiter.is_ascii() || matches!(job.delimiter, b'"' | b'\n' | b'\r') {
         return Err(BatchError::Delimiter { found: job.delimiter as char });
     }
-    let form = Form::plan(model, &job)?;
-    let names = Arc::new(Names::resolve(model, &job)?);
+    // Tables have H2O's columns, which are without the row that a GLRM reconstructs.
+    job.options.reconstruct = job.output == Format::Jsonl;
+    let words = words(model, &mut job)?;
+    let form = Form::plan(model, &job, &words)?;
+    let names = Arc::new(Names::resolve(model, &job, words)?);
     let threads = job.threads.get();
     let blocks = if threads == 1 { 1 } else { 2 * threads + 1 };
-    let widest = names.slots().max(model.output_columns().len());
+    let widest = names.slots().max(form.width());
     let dialect = Dialect { delimiter: job.delimiter, header: job.header };
     let inputs = std::mem::take(&mut job.inputs);
     let size = block_size(threads, blocks, widest);
     let reader = Reader::new(inputs, Arc::clone(&names), dialect, size);
     let line = pipeline::Line { reader, form, names, model, options: job.options };
     line.run(threads, blocks, output, progress)
+}
+
+/// The columns of a model of words, which are the input's.
+fn words(model: &Model, job: &mut Job) -> Result<Vec<String>, BatchError> {
+    let Some(first) = job.inputs.first().filter(|_| model.schema().is_open()) else {
+        return Ok(Vec::new());
+    };
+    let source_name = first.name.clone();
+    let words = match (first.format, job.header) {
+        (Format::Csv, false) => Vec::new(),
+        _ => words::columns(&mut job.inputs, job.delimiter)?,
+    };
+    if words.is_empty() { Err(BatchError::NoWords { source_name }) } else { Ok(words) }
 }
 
 /// Blocks small enough that all on their way together fit the promise, and large enough that

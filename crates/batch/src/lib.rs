@@ -29,6 +29,7 @@ mod render;
 mod source;
 mod summary;
 mod table;
+mod words;
 mod worker;
 
 pub use error::BatchError;

@@ -25,6 +25,8 @@ pub(crate) struct Target {
 #[derive(Debug)]
 pub(crate) struct Names {
     model: Arc<Model>,
+    /// The input's columns, where the model's schema is open.
+    words: Option<Schema>,
     keep: Vec<String>,
     offset: Option<String>,
     /// Missing columns are an error.
@@ -33,7 +35,12 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    pub(crate) fn resolve(model: &Arc<Model>, job: &Job) -> Result<Self, BatchError> {
+    /// `words`: the columns of the input, where the model's schema is open.
+    pub(crate) fn resolve(
+        model: &Arc<Model>,
+        job: &Job,
+        words: Vec<String>,
+    ) -> Result<Self, BatchError> {
         let schema = model.schema();
         if let Some(column) = &job.offset_column {
             let Some(offset) = schema.offset() else {
@@ -45,6 +52,7 @@ impl Names {
         }
         Ok(Self {
             model: Arc::clone(model),
+            words: schema.is_open().then(|| Schema::of_words(words)),
             keep: job.keep.clone(),
             offset: job.offset_column.clone(),
             complete: job.complete,
@@ -53,7 +61,12 @@ impl Names {
     }
 
     pub(crate) fn schema(&self) -> &Schema {
-        self.model.schema()
+        self.words.as_ref().unwrap_or(self.model.schema())
+    }
+
+    /// Whether every column of the input is a word for the model.
+    pub(crate) fn are_words(&self) -> bool {
+        self.words.is_some()
     }
 
     /// Columns to keep.
@@ -120,7 +133,9 @@ impl Names {
         }
         let missing: Vec<String> = (schema.columns().iter().zip(columns).enumerate())
             // Of two columns of one name only the later one is ever filled.
-            .filter(|(i, (c, filled))| !**filled && schema.index_of(&c.name) == Some(*i))
+            .filter(|(i, (c, filled))| {
+                !**filled && !schema.is_optional(*i) && schema.index_of(&c.name) == Some(*i)
+            })
             .map(|(_, (column, _))| column.name.clone())
             .collect();
         match (missing.is_empty(), self.complete) {
@@ -196,6 +211,9 @@ impl Plan {
             let target = names.target(name);
             names.slots_of(target).for_each(|slot| filled[slot] = true);
             if names.is_ignored(name, target) {
+                if names.are_words() {
+                    return Err(BatchError::OtherWords { source_name, column: name.clone() });
+                }
                 ignored.push(name.clone());
             }
             let is_number =

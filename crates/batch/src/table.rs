@@ -28,6 +28,8 @@ pub(crate) struct Table<'a> {
     columns: usize,
     /// Row-major, rows x columns to keep.
     kept: Vec<Value<'a>>,
+    /// Row-major, rows x columns of words; empty unless the model's schema is open.
+    words: Vec<Value<'a>>,
     /// Where each row starts in the block's text.
     starts: Vec<usize>,
 }
@@ -46,6 +48,11 @@ impl<'a> Table<'a> {
         let mut table = Self {
             columns,
             kept: vec![Value::Absent; rows.len() * columns],
+            words: if plan.names.are_words() {
+                vec![Value::Absent; rows.len() * plan.names.schema().columns().len()]
+            } else {
+                Vec::new()
+            },
             starts: Vec::with_capacity(rows.len()),
         };
         match &plan.records {
@@ -66,6 +73,18 @@ impl<'a> Table<'a> {
     /// Where a row starts in the block's text.
     pub(crate) fn start(&self, row: usize) -> usize {
         self.starts[row]
+    }
+
+    /// The words of a row with the names of their columns.
+    pub(crate) fn words<'t>(&'t self, row: usize, plan: &'t Plan) -> Vec<(&'t str, Cell<'t>)> {
+        let columns = plan.names.schema().columns();
+        let words = &self.words[row * columns.len()..];
+        let cell = |value: &'t Value<'_>| match value {
+            Value::Text(text) => Cell::Text(text),
+            // A number is no word, whatever its value.
+            Value::Absent | Value::Number(_) | Value::Bool(_) => Cell::Absent,
+        };
+        columns.iter().zip(words).map(|(c, value)| (c.name.as_str(), cell(value))).collect()
     }
 
     fn parse_csv(
@@ -129,6 +148,11 @@ impl<'a> Table<'a> {
     ) {
         if let Some(column) = target.column {
             match &value {
+                Value::Text(text) if names.are_words() && !names.is_na(text) => {
+                    let at = row * names.schema().columns().len() + column;
+                    self.words[at] = value.clone();
+                }
+                _ if names.are_words() => {}
                 Value::Absent => {}
                 Value::Text(text) if names.is_na(text) => {}
                 Value::Text(text) => rows.set(row, column, Cell::Text(text)),
@@ -178,6 +202,12 @@ impl<'a> Table<'a> {
                 let column = line.get(..before).unwrap_or(line).chars().count() + 1;
                 Fault { at, mistake: Mistake::Json { column, reason: bad.reason } }
             })?;
+            if names.are_words()
+                && let Some((key, _)) =
+                    order.changed().iter().find(|(_, t)| *t == Target::default())
+            {
+                return Err(Fault { at, mistake: Mistake::OtherWords(key.clone().into_owned()) });
+            }
             for (key, target) in order.changed() {
                 if seen.ignored.len() < IGNORED_MAX && names.is_ignored(key, *target) {
                     seen.ignored.insert(key.clone().into_owned());
@@ -273,6 +303,7 @@ enum Mistake {
     Ragged { found: usize, expected: usize },
     AfterQuote(usize),
     Json { column: usize, reason: String },
+    OtherWords(String),
 }
 
 impl Fault {
@@ -292,6 +323,10 @@ impl Fault {
             }
             Mistake::Ragged { found, expected } => {
                 BatchError::Ragged { source_name, line, found, expected }
+            }
+            Mistake::OtherWords(column) => {
+                let source_name = format!("{source_name}, line {line}");
+                BatchError::OtherWords { source_name, column }
             }
             Mistake::AfterQuote(field) => BatchError::AfterQuote { source_name, line, field },
             Mistake::Json { column, reason } => {

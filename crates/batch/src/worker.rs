@@ -7,7 +7,7 @@ use stemson_mojo::{Batch, Model, Options};
 use crate::block::Block;
 use crate::error::BatchError;
 use crate::plan::Plan;
-use crate::render::Form;
+use crate::render::{Form, Row};
 use crate::summary::{REFUSALS_SHOWN, Refusal};
 use crate::table::{Fault, Seen, Table, line_at};
 
@@ -45,12 +45,18 @@ impl Worker {
                 self.batch.fill(block.rows, |rows| Table::parse(text, rows, plan, &mut seen))
             })
             .map_err(|fault| fault.in_block(block, &plan.source_name))?;
+        self.batch.set_first_row(block.first_row);
+        if plan.names.are_words() {
+            self.batch.clear();
+            for row in 0..block.rows {
+                self.batch.push_words(&table.words(row, plan));
+            }
+        }
         self.batch.score();
         let mut refusals = Vec::new();
         for row in 0..block.rows {
             let number = block.first_row + row as u64;
-            let output = self.batch.output(row);
-            if let Err(error) = &output {
+            if let Err(error) = self.batch.output(row) {
                 *block.tally.refused_by_kind.entry(error.kind.as_str()).or_default() += 1;
                 if refusals.len() < REFUSALS_SHOWN {
                     refusals.push(Refusal {
@@ -63,7 +69,8 @@ impl Worker {
                     });
                 }
             }
-            self.form.row(&mut out, number, output, table.kept(row));
+            let kept = table.kept(row);
+            self.form.row(&mut out, Row { number, batch: &self.batch, place: row, kept });
         }
         drop(table);
         block.tally.refusals = refusals;

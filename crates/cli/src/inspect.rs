@@ -1,5 +1,6 @@
 //! `stemson inspect`: what a model file is, takes and answers.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
@@ -66,7 +67,11 @@ struct Report<'m> {
     default_threshold: Option<f64>,
     offset: Option<&'m str>,
     output_columns: &'m [String],
+    /// What can be asked for, by the names of `score`'s flags.
     offers: Vec<&'static str>,
+    /// The same in full: names of the columns, or why there are none.
+    explains: BTreeMap<&'static str, OfferReport>,
+    variable_importances: Vec<ImportanceReport<'m>>,
     columns: Vec<ColumnReport<'m>>,
     warnings: Vec<WarningReport<'m>>,
 }
@@ -77,6 +82,22 @@ struct ColumnReport<'m> {
     kind: &'static str,
     role: &'static str,
     levels: &'m [String],
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum OfferReport {
+    Columns(Vec<String>),
+    Refused(String),
+}
+
+/// What H2O counted in training; NaN is null.
+#[derive(Debug, Serialize)]
+struct ImportanceReport<'m> {
+    variable: &'m str,
+    relative: f64,
+    scaled: f64,
+    percentage: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -101,6 +122,7 @@ impl<'m> Report<'m> {
             .warnings()
             .iter()
             .map(|warning| WarningReport { kind: warning.kind, message: &warning.message });
+        let explains = explains(model);
         Self {
             algorithm: model.algorithm(),
             category: model.category().as_str(),
@@ -116,7 +138,19 @@ impl<'m> Report<'m> {
             default_threshold: model.default_threshold(),
             offset: schema.offset().map(|index| schema.columns()[index].name.as_str()),
             output_columns: model.output_columns(),
-            offers: if model.calibrated() { vec!["calibrated"] } else { Vec::new() },
+            offers: (explains.iter())
+                .filter(|(_, offer)| matches!(offer, OfferReport::Columns(_)))
+                .map(|(name, _)| *name)
+                .collect(),
+            explains,
+            variable_importances: (model.variable_importances().iter())
+                .map(|importance| ImportanceReport {
+                    variable: &importance.variable,
+                    relative: importance.relative,
+                    scaled: importance.scaled,
+                    percentage: importance.percentage,
+                })
+                .collect(),
             columns: columns.collect(),
             warnings: warnings.collect(),
         }
@@ -152,6 +186,17 @@ impl<'m> Report<'m> {
         if !self.offers.is_empty() {
             facts.push(("offers", self.offers.join(", ")));
         }
+        let refused = self.explains.iter().filter_map(|(name, offer)| match offer {
+            OfferReport::Refused(reason) => Some(format!("{name}: {reason}")),
+            OfferReport::Columns(_) => None,
+        });
+        facts.extend(refused.map(|reason| ("offers no", reason)));
+        if !self.variable_importances.is_empty() {
+            facts.push(("importance", shown_importances(&self.variable_importances, 5)));
+        }
+        facts.extend(
+            self.warnings.iter().map(|w| ("warning", format!("{}: {}", w.kind, w.message))),
+        );
         let (bold, plain) = if colour { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
         let mut text = String::new();
         for (name, value) in facts {
@@ -174,6 +219,35 @@ impl<'m> Report<'m> {
             line(&mut text, format_args!("  {:<width$}  {kind}", quoted(column.name)));
         }
         text
+    }
+}
+
+/// By the names of `score`'s flags.
+fn explains(model: &Model) -> BTreeMap<&'static str, OfferReport> {
+    let offers = model.offers();
+    let report = |offer| match offer {
+        Ok(columns) => OfferReport::Columns(columns),
+        Err(reason) => OfferReport::Refused(reason),
+    };
+    BTreeMap::from([
+        ("calibrated", report(offers.calibrated)),
+        ("contributions", report(offers.contributions)),
+        ("leaf_assignment_paths", report(offers.leaf_paths)),
+        ("leaf_assignment_ids", report(offers.leaf_ids)),
+        ("staged", report(offers.staged)),
+        ("distances", report(offers.distances)),
+    ])
+}
+
+/// The largest ones, and how many there are more.
+fn shown_importances(all: &[ImportanceReport<'_>], n: usize) -> String {
+    let one = |importance: &ImportanceReport<'_>| {
+        format!("{} {:.1} %", quoted(importance.variable), 100.0 * importance.percentage)
+    };
+    let text = all.iter().take(n).map(one).collect::<Vec<_>>().join(", ");
+    match all.len().checked_sub(n) {
+        None | Some(0) => text,
+        Some(more) => format!("{text}, and {more} more"),
     }
 }
 

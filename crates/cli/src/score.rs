@@ -9,7 +9,7 @@ use std::thread::available_parallelism;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use stemson_batch::{BatchError, Job, Summary, run as run_job};
-use stemson_mojo::{LoadOptions, Model, Options};
+use stemson_mojo::{LeafAssignment, LoadOptions, Model, Options};
 
 use crate::failure::{Failure, Verdict};
 use crate::output_file::OutputFile;
@@ -25,10 +25,12 @@ use crate::{inputs, model_file};
 #[command(after_help = "Examples:
   stemson score churn.zip --input customers.csv --output scored.csv
   stemson score churn.zip --input 'parts/*.csv.gz' --keep customer_id --output scored.csv
+  stemson score churn.zip --input customers.csv --contributions --output explained.csv
   cat rows.jsonl | stemson score churn.zip --input - --input-format jsonl --format jsonl
 
-CSV has the columns that H2O gives its predictions, then `cal_<name>`, kept columns, and, where a
-row may be refused (`--strict`, or by the algorithm itself), a last column `error`. Empty cells and JSON nulls are absent values.")]
+CSV has the columns that H2O gives its predictions, then what is asked beside them, kept columns,
+and, where a row may be refused (`--strict`, or by the algorithm itself), a last column `error`.
+Empty cells and JSON nulls are absent values.")]
 pub(crate) struct Arguments {
     /// A MOJO zip file
     model: PathBuf,
@@ -50,6 +52,18 @@ pub(crate) struct Arguments {
     /// Add the columns `cal_<name>`: calibrated probabilities (JSONL always has them)
     #[arg(long)]
     calibrated: bool,
+    /// Add the contribution of each column to the margin, and `BiasTerm`
+    #[arg(long)]
+    contributions: bool,
+    /// Add the leaf of each tree, `leaf_T1.C1`: by its path from the root, or by H2O's number
+    #[arg(long, value_enum)]
+    leaf_assignment: Option<Leaves>,
+    /// Add the answer after each group of trees, `staged_T1.C1`
+    #[arg(long)]
+    staged: bool,
+    /// Add the distance to each cluster of a K-means, `distance_1`
+    #[arg(long)]
+    distances: bool,
     /// The input's name for the model's offset column
     #[arg(long, value_name = "NAME")]
     offset_column: Option<String>,
@@ -80,6 +94,21 @@ pub(crate) struct Arguments {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
+enum Leaves {
+    Paths,
+    Ids,
+}
+
+impl From<Leaves> for LeafAssignment {
+    fn from(leaves: Leaves) -> Self {
+        match leaves {
+            Leaves::Paths => Self::Paths,
+            Leaves::Ids => Self::Ids,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
 enum Format {
     Csv,
     Jsonl,
@@ -104,7 +133,9 @@ fn parse_delimiter(text: &str) -> Result<u8, String> {
 
 pub(crate) fn run(arguments: Arguments) -> Result<Verdict, Failure> {
     let genmodel_quirks = arguments.genmodel_quirks;
-    let options = LoadOptions { genmodel_quirks, ..LoadOptions::default() };
+    // What explanations need takes memory and time to load.
+    let explanations = arguments.contributions || arguments.leaf_assignment.is_some();
+    let options = LoadOptions { genmodel_quirks, explanations, ..LoadOptions::default() };
     let model = Arc::new(model_file::load(&arguments.model, &options)?);
     let inputs = inputs::resolve(&arguments.input, arguments.input_format.map(Into::into))?;
     let job = Job {
@@ -116,7 +147,14 @@ pub(crate) fn run(arguments: Arguments) -> Result<Verdict, Failure> {
         keep: arguments.keep,
         // Columns that no file can have are among those quirks.
         complete: arguments.strict && !genmodel_quirks,
-        options: Options { strict: arguments.strict, ..Options::default() },
+        options: Options {
+            strict: arguments.strict,
+            contributions: arguments.contributions,
+            leaf_assignment: arguments.leaf_assignment.map(Into::into),
+            staged: arguments.staged,
+            distances: arguments.distances,
+            ..Options::default()
+        },
         output: arguments.format.into(),
         calibrated: arguments.calibrated,
         prefix: arguments.prefix,
@@ -189,12 +227,14 @@ fn hint(error: &BatchError) -> Option<&'static str> {
             "add the columns, even empty ones; `stemson inspect MODEL` lists them, and without \
              `--strict` missing ones are only warned of"
         }
-        BatchError::NotCalibrated => {
-            "train it with `calibrate_model`; `stemson inspect MODEL` says what a model offers"
+        BatchError::NotOffered(_) => "`stemson inspect MODEL` says what a model offers",
+        BatchError::NoWords { .. } | BatchError::OtherWords { .. } => {
+            "name all columns in the header of the first file, or in its first object, and leave \
+             out those that hold no words"
         }
         BatchError::NoOffset { .. } => "leave out `--offset-column`",
         BatchError::OutputTwice { .. } => {
-            "`--prefix` renames the prediction columns; keep each column once"
+            "`--prefix NAME_` renames all but kept columns; `--format jsonl` needs no such names"
         }
         BatchError::Json { .. } => {
             "each line is one object of texts, numbers, booleans and nulls; CSV needs \

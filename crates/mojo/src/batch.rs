@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::encode::Cell;
 use crate::error::RowError;
 use crate::explain::{Explanations, LeafPaths};
 use crate::head::Category;
@@ -153,6 +154,31 @@ impl Batch {
         self.refused.resize(len, None);
     }
 
+    /// Adds a row to a model whose schema [is open](crate::Schema::is_open): the caller's columns
+    /// by name, in any order.
+    ///
+    /// # Panics
+    /// If the schema is not open.
+    pub fn push_words(&mut self, cells: &[(&str, Cell<'_>)]) {
+        let model = Arc::clone(&self.model);
+        let words = model.scorer.words().expect("the schema is open");
+        self.embeddings.push_named(words, cells);
+        self.push_unread();
+    }
+
+    /// Names of the cells of a row of words, in the order of its vectors; empty for rows that came
+    /// without names.
+    pub fn word_columns(&self, row: usize) -> &[String] {
+        self.embeddings.names(row)
+    }
+
+    /// A row of words has no numbers.
+    pub(crate) fn push_unread(&mut self) {
+        self.raw.resize(self.raw.len() + self.model.encoder.width, f64::NAN);
+        self.offsets.push(0.0);
+        self.refused.push(None);
+    }
+
     /// Scores all rows that have not been scored yet.
     pub fn score(&mut self) {
         let rows = self.len();
@@ -202,10 +228,11 @@ impl Batch {
         }
         let model = Arc::clone(&self.model);
         let rows = self.raw[from * model.encoder.width..].chunks_exact(model.encoder.width);
-        for (raw, refused) in rows.zip(&self.refused[from..]) {
-            let raw = refused.is_none().then_some(raw);
+        let rows = rows.zip(&self.offsets[from..]).zip(&self.refused[from..]);
+        for ((raw, offset), refused) in rows {
+            let row = refused.is_none().then_some((raw, *offset));
             let scratch = &mut self.scratch.xgboost;
-            model.explainer.explain(&model.scorer, raw, &mut self.explained, scratch);
+            model.explainer.explain(&model.scorer, row, &mut self.explained, scratch);
         }
     }
 

@@ -93,6 +93,17 @@ impl CoxPh {
         8 * doubles + self.strata.len() * (self.strata_len * 4 + 48)
     }
 
+    /// Columns of the raw row that a caller may well leave out: interactions, which are computed
+    /// then, and those behind the numbers, which have no say.
+    pub(crate) fn may_be_left_out(&self, column: usize) -> bool {
+        let numbers = match &self.numbers {
+            Numbers::InLine(n) => *n,
+            Numbers::Placed(places) => places.len(),
+        };
+        let used = self.strata_len + self.cat_offsets.len() - 1 + numbers;
+        column >= used || self.interactions.iter().any(|pair| pair.target == column)
+    }
+
     /// `raw`: the row, model order, NaN = missing. `preds`: `[lp]`.
     pub(crate) fn score(
         &self,

@@ -6,10 +6,12 @@
 //! | gbm, drf | yes, ids from MOJO 1.30 on, paths from 1.20 on | yes | regression, two classes; from 1.20 on |
 //! | isolationforest, upliftdrf | yes | yes | no |
 //! | xgboost | trees, not gblinear | no | regression, two classes; not gblinear |
+//! | glm | no | no | regression, two classes (ours: genmodel has none) |
 //!
 //! Contributions and their bias add up to the margin: for GBM what goes into the inverse link,
 //! without the row's offset; for DRF the answer (two classes: the second one's probability); for
-//! XGBoost what goes into the objective, with the base score even where an offset takes its place.
+//! XGBoost what goes into the objective, with the base score even where an offset takes its place;
+//! for GLM the linear predictor, in which the row's offset is a term of its own, called as its column.
 //! genmodel's exceptions are ours: trees of a single leaf contribute nothing, not even to the bias;
 //! dart's weights are passed over; a DRF of two classes spreads a 1 over the variables of its
 //! importance table and the bias, which only adds up if these are the ones that do something.
@@ -38,6 +40,10 @@ pub struct Offers {
     pub leaf_ids: Result<Vec<String>, String>,
     /// Names of [`crate::Batch::staged`].
     pub staged: Result<Vec<String>, String>,
+    /// Names of [`crate::Batch::distances`].
+    pub distances: Result<Vec<String>, String>,
+    /// Names of calibrated probabilities.
+    pub calibrated: Result<Vec<String>, String>,
 }
 
 /// What one model can explain.
@@ -57,6 +63,8 @@ struct Contributions {
     init: f32,
     /// What becomes of sums that are not 0: `share + sum / divisor`.
     average: Option<(f32, f32)>,
+    /// Whether the row's offset is the last column.
+    has_offset: bool,
 }
 
 impl Contributions {
@@ -105,18 +113,20 @@ impl Explainer {
         Self { contributions, leaf_paths, leaf_ids, staged }
     }
 
-    pub(crate) fn offers(&self, scorer: &Scorer, schema: &Schema) -> Offers {
-        let leaves = tree_names(scorer);
-        Offers {
-            contributions: self.contribution_names(schema),
-            leaf_paths: self.leaf_paths.clone().map(|()| leaves.clone()),
-            leaf_ids: self.leaf_ids.clone().map(|()| leaves),
-            staged: self.staged.clone().map(|()| stage_names(scorer)),
-        }
+    pub(crate) fn offers_contributions(&self) -> Result<(), String> {
+        self.offered().map(|_| ())
     }
 
-    pub(crate) fn leaf_names(&self, scorer: &Scorer) -> Result<Vec<String>, String> {
-        self.leaf_paths.clone().map(|()| tree_names(scorer))
+    pub(crate) fn offers_leaf_paths(&self) -> Result<(), String> {
+        self.leaf_paths.clone()
+    }
+
+    pub(crate) fn offers_leaf_ids(&self) -> Result<(), String> {
+        self.leaf_ids.clone()
+    }
+
+    pub(crate) fn offers_staged(&self) -> Result<(), String> {
+        self.staged.clone()
     }
 
     pub(crate) fn contribution_names(&self, schema: &Schema) -> Result<Vec<String>, String> {
@@ -175,16 +185,17 @@ impl Explainer {
         }
     }
 
-    /// Explains one more row; `None` is a row without an answer, which gets a place only.
+    /// Explains one more row, given with its offset; `None` is a row without an answer, which gets a
+    /// place only.
     pub(crate) fn explain(
         &self,
         scorer: &Scorer,
-        raw: Option<&[f64]>,
+        row: Option<(&[f64], f64)>,
         out: &mut Explanations,
         scratch: &mut xgboost::Scratch,
     ) {
         let plan = out.plan;
-        let Some(raw) = raw else {
+        let Some((raw, offset)) = row else {
             out.skip();
             return;
         };
@@ -198,7 +209,13 @@ impl Explainer {
                     xgboost.contribute(raw, phi, scratch, &mut out.shap);
                 }
                 (_, Some((forest, _))) => forest.contribute(raw, phi, &mut out.shap),
+                (Algorithm::Glm(glm), _) => glm.contribute(raw, phi),
                 _ => {}
+            }
+            if offered.has_offset {
+                let bias = phi.len() - 1;
+                phi.swap(bias - 1, bias);
+                phi[bias - 1] = offset as f32;
             }
             if let Some((share, divisor)) = offered.average {
                 for sum in phi.iter_mut().filter(|sum| **sum != 0.0) {
@@ -235,14 +252,14 @@ fn stages_fit(stages: usize) -> Result<(), String> {
 /// Name of the last contribution.
 const BIAS: &str = "BiasTerm";
 
-fn tree_names(scorer: &Scorer) -> Vec<String> {
+pub(crate) fn tree_names(scorer: &Scorer) -> Vec<String> {
     match &scorer.algorithm {
         Algorithm::XGBoost(xgboost) => xgboost.tree_names().unwrap_or_default(),
         _ => scorer.forest().map(|(f, _)| f.tree_names()).unwrap_or_default(),
     }
 }
 
-fn stage_names(scorer: &Scorer) -> Vec<String> {
+pub(crate) fn stage_names(scorer: &Scorer) -> Vec<String> {
     scorer.forest().map(|(forest, _)| forest.stage_names()).unwrap_or_default()
 }
 
@@ -254,9 +271,16 @@ fn contributions(
     importances: &[VariableImportance],
 ) -> Result<Contributions, String> {
     let algorithm = &scorer.algorithm;
+    if let Algorithm::Glm(glm) = algorithm {
+        glm.explains()?;
+        let offset = schema.offset().map(|place| (schema.columns()[place].name.clone(), 1));
+        let has_offset = offset.is_some();
+        let columns = names.iter().map(|name| (name.clone(), 1)).chain(offset).collect();
+        return Ok(Contributions { columns, init: 0.0, average: None, has_offset });
+    }
     if !matches!(algorithm, Algorithm::Gbm(_) | Algorithm::Drf(_) | Algorithm::XGBoost(_)) {
         return Err(format!(
-            "contributions are for gbm, drf and xgboost, not {}",
+            "contributions are for gbm, drf, xgboost and glm, not {}",
             algorithm.name()
         ));
     }
@@ -268,7 +292,8 @@ fn contributions(
         Algorithm::XGBoost(xgboost) => {
             xgboost.explains()?;
             let columns = one_hot_columns(xgboost, names, schema)?;
-            Ok(Contributions { columns, init: xgboost.base_margin(), average: None })
+            let init = xgboost.base_margin();
+            Ok(Contributions { columns, init, average: None, has_offset: false })
         }
         Algorithm::Drf(drf) if drf.double_trees => {
             Err("contributions are for one tree per group, this DRF has two \
@@ -291,16 +316,18 @@ fn contributions(
                 let used = importances.iter().filter(|v| v.relative != 0.0).count();
                 (1.0 / (used + 1) as f32, -groups)
             };
-            Ok(Contributions { columns: plain(), init: 0.0, average: Some(average) })
+            let average = Some(average);
+            Ok(Contributions { columns: plain(), init: 0.0, average, has_offset: false })
         }
         Algorithm::Gbm(gbm) if gbm.forest.classes() != 1 => {
             Err("contributions are for one tree per group".to_owned())
         }
         Algorithm::Gbm(gbm) => {
             gbm.forest.explains()?;
-            Ok(Contributions { columns: plain(), init: gbm.init as f32, average: None })
+            let init = gbm.init as f32;
+            Ok(Contributions { columns: plain(), init, average: None, has_offset: false })
         }
-        _ => Err("contributions are for gbm, drf and xgboost".to_owned()),
+        _ => Err("contributions are for gbm, drf, xgboost and glm".to_owned()),
     }
 }
 

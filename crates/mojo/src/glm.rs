@@ -116,6 +116,33 @@ impl Glm {
         Ok(())
     }
 
+    /// Why there are no contributions, if so: they are shares of one linear predictor.
+    pub(crate) fn explains(&self) -> Result<(), String> {
+        let (what, per) = match self.family {
+            Family::Regression(_) | Family::Binomial { .. } => return Ok(()),
+            Family::Multinomial => ("multinomial", "class"),
+            Family::Ordinal => ("ordinal", "threshold between classes"),
+        };
+        let n = self.beta.len() / self.width;
+        Err(format!(
+            "contributions are shares of one margin, and a {what} GLM has {n}, one per {per}"
+        ))
+    }
+
+    /// Shares of the columns in the linear predictor, and the intercept behind them:
+    /// `beta x value` of numbers, the level's coefficient of categories, the replacement's where a
+    /// missing value is replaced. They are the terms that [`Glm::score`] adds up.
+    ///
+    /// `phi`: one more than columns.
+    pub(crate) fn contribute(&self, raw: &[f64], phi: &mut [f32]) {
+        // The row has been scored: no term is refused.
+        let share = |column: usize| self.term(raw, column, 0).unwrap_or(f64::NAN);
+        for (column, phi) in phi.iter_mut().take(raw.len()).enumerate() {
+            *phi = share(column) as f32;
+        }
+        phi[raw.len()] = self.beta[self.width - 1] as f32;
+    }
+
     /// What each column adds to the linear predictor, for k-LIME: its coefficient's term.
     ///
     /// `codes`: one per column; untouched where a level has no coefficient. Without level 0 in the
@@ -143,43 +170,37 @@ impl Glm {
 
     /// The linear predictor of a class.
     fn eta(&self, raw: &[f64], class: usize) -> Result<f64, RowError> {
+        let mut eta = 0.0;
+        for column in 0..raw.len() {
+            eta += self.term(raw, column, class)?;
+        }
+        Ok(eta + self.beta[(class + 1) * self.width - 1])
+    }
+
+    /// What a column adds to the linear predictor of a class. A level without a coefficient, that
+    /// training did not see or that is the first one, adds 0.
+    #[inline]
+    fn term(&self, raw: &[f64], column: usize, class: usize) -> Result<f64, RowError> {
         let beta = &self.beta[class * self.width..(class + 1) * self.width];
-        let value = |column: usize| match &self.imputed {
+        let value = match &self.imputed {
             Some(imputed) if raw[column].is_nan() => imputed[column],
             _ => raw[column],
         };
         let cats = self.cat_offsets.len() - 1;
-        let mut eta = 0.0;
-        for column in 0..cats {
-            let mut level = value(column);
-            if self.skips_first_level {
-                if level == 0.0 {
-                    continue;
-                }
-                level -= 1.0;
-            }
-            let index = level as i32;
-            let (from, to) = (self.cat_offsets[column], self.cat_offsets[column + 1]);
-            if f64::from(index) != level || index < 0 {
-                return Err(RowError {
-                    kind: RowErrorKind::Model,
-                    column: None,
-                    message: "categorical value out of range: the model was trained with \
-                              missing_values_handling = Skip and does not score rows with missing \
-                              categories"
-                        .to_owned(),
-                });
-            }
-            // A level that training did not see has no coefficient.
-            if from + (index as usize) < to {
-                eta += beta[from + index as usize];
-            }
+        if column >= cats {
+            return Ok(beta[self.cat_offsets[cats] + column - cats] * value);
         }
-        let levels = self.cat_offsets[cats];
-        for column in cats..raw.len() {
-            eta += beta[levels + column - cats] * value(column);
+        let level = match (self.skips_first_level, value) {
+            (true, 0.0) => return Ok(0.0),
+            (true, level) => level - 1.0,
+            (false, level) => level,
+        };
+        let index = level as i32;
+        let (from, to) = (self.cat_offsets[column], self.cat_offsets[column + 1]);
+        if f64::from(index) != level || index < 0 {
+            return Err(out_of_range());
         }
-        Ok(eta + beta[self.width - 1])
+        Ok(if from + (index as usize) < to { beta[from + index as usize] } else { 0.0 })
     }
 
     fn ordinal(&self, raw: &[f64], offset: f64, preds: &mut [f64]) -> Result<(), RowError> {
@@ -205,6 +226,17 @@ impl Glm {
         }
         preds[0] = (best - 1) as f64;
         Ok(())
+    }
+}
+
+#[cold]
+fn out_of_range() -> RowError {
+    RowError {
+        kind: RowErrorKind::Model,
+        column: None,
+        message: "categorical value out of range: the model was trained with \
+                  missing_values_handling = Skip and does not score rows with missing categories"
+            .to_owned(),
     }
 }
 

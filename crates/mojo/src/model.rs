@@ -6,14 +6,15 @@ use crate::details::{Details, VariableImportance};
 use crate::digest::Digest;
 use crate::encode::{self, Encoder, Encoding, ModelColumns, Original};
 use crate::error::{LoadError, Warning};
-use crate::explain::{Explainer, Offers};
+use crate::explain::{Explainer, Offers, stage_names, tree_names};
 use crate::gam::Splines;
 use crate::head::{self, Category, Head};
 use crate::limits::Limits;
+use crate::part::Part;
 use crate::quirk::refuse_lost_encoding;
 use crate::reader::{Reader, Source};
 use crate::schema::Schema;
-use crate::scorer::Scorer;
+use crate::scorer::{Algorithm, Scorer};
 
 /// How a file is to be read.
 #[derive(Debug, Clone, Copy)]
@@ -122,7 +123,11 @@ impl Model {
             _ => encode::plan(&columns, encoding, original)?,
         };
         let scorer = Scorer::read(&reader, &head)?;
-        let schema = if scorer.words().is_some() { Schema::open() } else { schema };
+        let mut schema = if scorer.words().is_some() { Schema::open() } else { schema };
+        if let Algorithm::CoxPh(coxph) = &scorer.algorithm {
+            let offset = schema.offset();
+            schema.set_optional(|index| offset != Some(index) && coxph.may_be_left_out(index));
+        }
         let (labels, has_response_domain) = head::labels(&head);
         let output_columns = scorer.algorithm.output_columns().unwrap_or_else(|| {
             head::output_columns(head.algorithm, head.category, &labels, has_response_domain)
@@ -262,7 +267,19 @@ impl Model {
 
     /// Which explanations there are, by the names of their columns, or why there are none.
     pub fn offers(&self) -> Offers {
-        self.explainer.offers(&self.scorer, &self.schema)
+        let named = |part: Part| match self.check_offer(part) {
+            Ok(()) => Ok(self.part_columns(part)),
+            Err(missing) => Err(missing.reason),
+        };
+        let trees = || tree_names(&self.scorer);
+        Offers {
+            contributions: self.contribution_names(),
+            leaf_paths: self.explainer.offers_leaf_paths().map(|()| trees()),
+            leaf_ids: self.explainer.offers_leaf_ids().map(|()| trees()),
+            staged: self.explainer.offers_staged().map(|()| stage_names(&self.scorer)),
+            distances: named(Part::Distances),
+            calibrated: named(Part::Calibrated),
+        }
     }
 
     /// Names of what [`crate::Batch::contributions`] holds, or why there are none. `BiasTerm`
@@ -293,7 +310,7 @@ impl Model {
     ///
     /// Source: `SharedTreeMojoModel.getDecisionPathNames`.
     pub fn leaf_names(&self) -> Result<Vec<String>, String> {
-        self.explainer.leaf_names(&self.scorer)
+        self.explainer.offers_leaf_paths().map(|()| tree_names(&self.scorer))
     }
 
     /// How much each variable did for the model in training, the largest first; empty if the file

@@ -42,10 +42,12 @@ impl Batch {
     /// # }
     /// ```
     ///
-    /// # Panics
-    /// If the schema [is open](crate::Schema::is_open): such rows are pushed.
+    /// Rows of a schema that [is open](crate::Schema::is_open) have no words here: see
+    /// [`Batch::push_words`].
     pub fn fill<R>(&mut self, rows: usize, fill: impl FnOnce(&mut Rows<'_>) -> R) -> R {
-        assert!(!self.model.schema().is_open(), "rows of an open schema are pushed");
+        if let Some(words) = self.model.scorer.words() {
+            (0..rows).for_each(|_| self.embeddings.push(words, &[]));
+        }
         let model = &*self.model;
         let (first, width) = (self.offsets.len(), model.encoder.width);
         self.raw.resize((first + rows) * width, f64::NAN);
@@ -75,9 +77,7 @@ impl Batch {
     pub fn push(&mut self, cells: &[Cell<'_>]) {
         if let Some(words) = self.model.scorer.words() {
             self.embeddings.push(words, cells);
-            self.raw.resize(self.raw.len() + self.model.encoder.width, f64::NAN);
-            self.offsets.push(0.0);
-            self.refused.push(None);
+            self.push_unread();
             return;
         }
         let columns = self.model.schema().columns().len();

@@ -51,6 +51,8 @@ pub struct Schema {
     response: Option<String>,
     offset: Option<usize>,
     open: bool,
+    /// Columns whose absence changes nothing; empty: there are none.
+    optional: Vec<bool>,
 }
 
 impl Schema {
@@ -58,11 +60,23 @@ impl Schema {
         // Of two columns of one name the later one gets the values, as in genmodel's map.
         let by_name = columns.iter().enumerate().map(|(i, c)| (c.name.clone(), i)).collect();
         let offset = columns.iter().position(|column| column.role == Role::Offset);
-        Self { columns, by_name, response, offset, open: false }
+        Self { columns, by_name, response, offset, open: false, optional: Vec::new() }
     }
 
     pub(crate) fn open() -> Self {
         Self { open: true, ..Self::default() }
+    }
+
+    /// The columns of a caller's words, for a model whose schema is open: categorical, without
+    /// levels.
+    pub fn of_words(names: Vec<String>) -> Self {
+        let column = |name| Column {
+            name,
+            role: Role::Feature,
+            kind: Kind::Categorical,
+            levels: Vec::new(),
+        };
+        Self { open: true, ..Self::new(names.into_iter().map(column).collect(), None) }
     }
 
     /// Whether the columns are the caller's own: there are none here, and a row has any number of
@@ -76,6 +90,16 @@ impl Schema {
     /// Where the categories were encoded before training these are the columns before encoding.
     pub fn columns(&self) -> &[Column] {
         &self.columns
+    }
+
+    pub(crate) fn set_optional(&mut self, is_optional: impl FnMut(usize) -> bool) {
+        self.optional = (0..self.columns.len()).map(is_optional).collect();
+    }
+
+    /// Whether a caller may well leave a column out: the model names it, but does without
+    /// (interactions and stop times of a `CoxPH`).
+    pub fn is_optional(&self, index: usize) -> bool {
+        self.optional.get(index).is_some_and(|is_optional| *is_optional)
     }
 
     /// The place of a column in [`Schema::columns`].

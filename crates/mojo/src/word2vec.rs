@@ -10,6 +10,7 @@
 //! `EasyPredictModelWrapper.predictWord2Vec`.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::encode::Cell;
 use crate::error::LoadError;
@@ -52,6 +53,11 @@ impl Word2Vec {
         words + size_of_val(self.vectors.as_slice())
     }
 
+    /// Length of each vector.
+    pub(crate) fn dims(&self) -> usize {
+        self.dims
+    }
+
     fn vector(&self, cell: Cell<'_>) -> Option<&[f32]> {
         let Cell::Text(word) = cell else { return None };
         self.words.get(word).map(|&index| &self.vectors[index * self.dims..][..self.dims])
@@ -67,6 +73,8 @@ pub(crate) struct Embeddings {
     ends: Vec<usize>,
     /// Row-major, rows x dims.
     averages: Vec<f32>,
+    /// Names of each row's cells, where they are known; rows in a run share one list.
+    names: Vec<Arc<[String]>>,
 }
 
 impl Embeddings {
@@ -74,6 +82,27 @@ impl Embeddings {
         self.vectors.clear();
         self.ends.clear();
         self.averages.clear();
+        self.names.clear();
+    }
+
+    /// Adds a row whose cells come in any order.
+    pub(crate) fn push_named(&mut self, model: &Word2Vec, cells: &[(&str, Cell<'_>)]) {
+        let mut order: Vec<usize> = (0..cells.len()).collect();
+        order.sort_by_key(|&place| cells[place].0);
+        let names = || order.iter().map(|&place| cells[place].0);
+        let known = match self.names.last() {
+            Some(last) if last.iter().map(String::as_str).eq(names()) => Arc::clone(last),
+            _ => names().map(str::to_owned).collect(),
+        };
+        let cells: Vec<Cell<'_>> = order.iter().map(|&place| cells[place].1).collect();
+        self.push(model, &cells);
+        self.names.resize_with(self.ends.len() - 1, || Arc::from([]));
+        self.names.push(known);
+    }
+
+    /// Names of a row's cells, in the order of its vectors; none if nobody told.
+    pub(crate) fn names(&self, row: usize) -> &[String] {
+        self.names.get(row).map_or(&[], |names| names)
     }
 
     /// Adds a row. `cells`: in the order of their columns' names.

@@ -115,7 +115,7 @@ fn what_the_model_or_the_input_does_not_offer() {
     let jsonl = || vec![source("a.jsonl", "{\"x1\":1}\n")];
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     let cases = [
-        ("not_calibrated", Job { inputs: csv(), calibrated: true, ..Job::default() }),
+        ("not_offered", Job { inputs: csv(), calibrated: true, ..Job::default() }),
         ("no_offset", Job { inputs: csv(), offset_column: Some("o".into()), ..Job::default() }),
         ("unknown_keep", Job { inputs: csv(), keep: names(&["zz"]), ..Job::default() }),
         ("unknown_keep", Job { inputs: jsonl(), keep: names(&["zz"]), ..Job::default() }),

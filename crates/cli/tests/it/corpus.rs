@@ -1,10 +1,13 @@
 //! Every case of `tests/corpora/mojo` through `stemson score`, lenient and strict.
 //!
+//! The lenient run asks for all explanations that genmodel was asked for, leaves by their paths; the
+//! strict one for leaves by their numbers.
+//!
 //! A case is a folder; its README says what the files hold. The twin of this test in
 //! `crates/mojo` judges the library; here the way through files and flags is judged as well, and
 //! how near an answer must be is taken from the training parameters, not from the product.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -12,8 +15,8 @@ use serde_json::Value;
 
 use crate::{Run, corpus, stemson};
 
-/// Algorithms that this version scores.
-const ALGORITHMS: [&str; 4] = ["gbm", "drf", "xgboost", "glm"];
+/// Cases of the corpus.
+const CASES: usize = 203;
 
 /// Refused without `--genmodel-quirks`, judged with it.
 const QUIRKS: [&str; 4] =
@@ -37,16 +40,17 @@ fn every_answer_is_genmodels() {
     for folder in folders() {
         let expected = lines(&fs::read_to_string(folder.join("expected.jsonl")).unwrap());
         let algorithm = expected[0]["algo"].as_str().unwrap();
-        if !ALGORITHMS.contains(&algorithm) {
-            continue;
-        }
         let tally = tallies.entry(algorithm.to_owned()).or_default();
         tally.cases += 1;
         let id = folder.file_name().unwrap().to_str().unwrap();
         let quirk = QUIRKS.contains(&id);
         quirks += usize::from(quirk);
         for strict in [false, true] {
-            let mut flags = Vec::new();
+            // genmodel's GLRM was asked once: its answers depend on how many rows came before.
+            if strict && algorithm == "glrm" {
+                continue;
+            }
+            let mut flags = explanations(&expected, strict);
             if quirk {
                 check_refused(&score(&folder, &flags), id);
                 flags.push("--genmodel-quirks");
@@ -66,10 +70,31 @@ fn every_answer_is_genmodels() {
             println!("    {place}");
         }
     }
-    assert_eq!(tallies.len(), ALGORITHMS.len(), "every algorithm has a case");
+    assert_eq!(tallies.values().map(|tally| tally.cases).sum::<usize>(), CASES);
     assert_eq!(quirks, QUIRKS.len());
     let first: Vec<&str> = wrong.iter().take(40).map(String::as_str).collect();
     assert!(wrong.is_empty(), "{} wrong answers, the first:\n{}", wrong.len(), first.join("\n"));
+}
+
+/// What genmodel was asked to explain, as flags.
+fn explanations(expected: &[Value], strict: bool) -> Vec<&'static str> {
+    let has = |key: &str| expected.iter().any(|line| !line[key].is_null());
+    let mut flags = Vec::new();
+    if has("contributions") {
+        flags.push("--contributions");
+    }
+    if has("staged") {
+        flags.push("--staged");
+    }
+    if has("distances") {
+        flags.push("--distances");
+    }
+    match strict {
+        false if has("leaf_paths") => flags.extend(["--leaf-assignment", "paths"]),
+        true if has("leaf_ids") => flags.extend(["--leaf-assignment", "ids"]),
+        _ => {}
+    }
+    flags
 }
 
 fn folders() -> Vec<PathBuf> {
@@ -120,7 +145,8 @@ fn ulps(folder: &Path, head: &Value) -> u64 {
     let parameter = |name: &str| case["params"][name].as_str();
     let by_name = |name| matches!(name, None | Some("gaussian" | "laplace" | "quantile" | "huber"));
     match (head["algo"].as_str().unwrap(), head["category"].as_str().unwrap()) {
-        ("drf" | "xgboost", _) => 0,
+        ("drf" | "xgboost" | "isolationforest" | "upliftdrf" | "coxph" | "kmeans", _) => 0,
+        ("pca" | "isotonicregression" | "word2vec", _) => 0,
         (_, "Multinomial" | "Ordinal") => 4,
         ("gbm", "Regression") if by_name(parameter("distribution")) => 0,
         ("glm", "Regression") if by_name(parameter("family")) => 0,
@@ -159,50 +185,91 @@ impl Case<'_> {
                     Ok(())
                 }
                 Some(kind) => Err(format!("{found}, expected an error of kind {kind}")),
-                None => self.output(&place, &found["out"], &expected["out"], tally),
+                None => self.answer(&place, found, expected, tally),
             };
             wrong.extend(judged.err().map(|what| format!("{place}: {what}")));
         }
     }
 
-    fn output(
+    /// The prediction, and of the explanations those that stand on both sides.
+    fn answer(
         &self,
         place: &str,
         found: &Value,
         expected: &Value,
         tally: &mut Tally,
     ) -> Result<(), String> {
-        let (Some(found), Some(expected)) = (found.as_object(), expected.as_object()) else {
-            return Err(format!("{found}, expected {expected}"));
-        };
-        if !found.keys().eq(expected.keys()) {
-            return Err(format!("keys {:?}", found.keys().collect::<Vec<_>>()));
+        let mut out = found["out"].clone();
+        if let Some(row) = out.as_object_mut().filter(|_| self.id.starts_with("glrm")) {
+            // genmodel was not asked for it.
+            row.remove("reconstructed");
         }
-        for (key, expected) in expected {
-            let found = &found[key];
-            let (ulps, found, expected) = match (key.as_str(), found, expected) {
-                ("label" | "index", found, expected) if found == expected => continue,
-                ("calibrated", Value::Array(found), Value::Array(expected)) => (4, found, expected),
-                ("p", Value::Array(found), Value::Array(expected)) => (self.ulps, found, expected),
-                ("value", found, expected) => {
-                    (self.ulps, &vec![found.clone()], &vec![expected.clone()])
-                }
-                _ => return Err(format!("{key} is {found}, expected {expected}")),
-            };
-            if found.len() != expected.len() {
-                return Err(format!("{key} has {} numbers", found.len()));
+        self.compare(place, "out", &out, &expected["out"], tally)?;
+        for key in ["contributions", "staged", "distances", "leaf_paths", "leaf_ids"] {
+            let leaves = if self.mode == "strict" { "leaf_ids" } else { "leaf_paths" };
+            if expected[key].is_null() || (key.starts_with("leaf") && key != leaves) {
+                continue;
             }
-            for (found, expected) in found.iter().zip(expected) {
-                let (a, b) = (number(found), number(expected));
-                match distance(a, b) {
-                    0 => tally.exact += 1,
-                    d if d <= ulps => tally.near += 1,
-                    d if ulps > 0 && (a - b).abs() <= 1e-12 * b.abs() => {
-                        tally.magnified.push(format!("{place}: {key} by {d} ulp"));
-                    }
-                    d => return Err(format!("{key} {found} is {d} ulp from {expected}")),
+            self.compare(place, key, &found[key], &expected[key], tally)?;
+        }
+        Ok(())
+    }
+
+    fn compare(
+        &self,
+        place: &str,
+        what: &str,
+        found: &Value,
+        expected: &Value,
+        tally: &mut Tally,
+    ) -> Result<(), String> {
+        match (found, expected) {
+            (Value::Object(found), Value::Object(expected)) => {
+                if !found.keys().eq(expected.keys()) {
+                    return Err(format!("{what} has {:?}", found.keys().collect::<Vec<_>>()));
                 }
+                let mut both = found.iter().zip(expected.values());
+                both.try_for_each(|((key, found), expected)| {
+                    self.compare(place, key, found, expected, tally)
+                })
             }
+            (Value::Array(found), Value::Array(expected)) if found.len() == expected.len() => {
+                let mut both = found.iter().zip(expected);
+                both.try_for_each(|(found, expected)| {
+                    self.compare(place, what, found, expected, tally)
+                })
+            }
+            _ if found == expected => {
+                tally.exact += usize::from(found.is_number());
+                Ok(())
+            }
+            _ => match (number(found), number(expected)) {
+                (Some(a), Some(b)) => self.near(place, what, a, b, tally),
+                _ => Err(format!("{what} is {found}, expected {expected}")),
+            },
+        }
+    }
+
+    fn near(
+        &self,
+        place: &str,
+        what: &str,
+        found: f64,
+        expected: f64,
+        tally: &mut Tally,
+    ) -> Result<(), String> {
+        let ulps = match what {
+            "calibrated" => 4,
+            "contributions" | "distances" => 0,
+            _ => self.ulps,
+        };
+        match distance(found, expected) {
+            0 => tally.exact += 1,
+            d if d <= ulps => tally.near += 1,
+            d if ulps > 0 && (found - expected).abs() <= 1e-12 * expected.abs() => {
+                tally.magnified.push(format!("{place}: {what} by {d} ulp"));
+            }
+            d => return Err(format!("{what} {found} is {d} ulp from {expected}")),
         }
         Ok(())
     }
@@ -221,17 +288,13 @@ fn distance(a: f64, b: f64) -> u64 {
 }
 
 /// Numbers that JSON cannot say are text, in the one spelling that the surface names.
-fn number(value: &Value) -> f64 {
-    match value {
-        Value::String(text) => {
-            let words = HashMap::from([
-                ("NaN", f64::NAN),
-                ("Infinity", f64::INFINITY),
-                ("-Infinity", f64::NEG_INFINITY),
-            ]);
-            *words.get(text.as_str()).unwrap_or_else(|| panic!("{text} is no number"))
-        }
-        value => value.as_f64().unwrap_or_else(|| panic!("{value} is no number")),
+fn number(value: &Value) -> Option<f64> {
+    match value.as_str() {
+        Some("NaN") => Some(f64::NAN),
+        Some("Infinity") => Some(f64::INFINITY),
+        Some("-Infinity") => Some(f64::NEG_INFINITY),
+        Some(_) => None,
+        None => value.as_f64(),
     }
 }
 
@@ -239,7 +302,8 @@ fn number(value: &Value) -> f64 {
 fn kind(error: &Value) -> Option<&'static str> {
     Some(match error.as_object()?["type"].as_str().unwrap() {
         "PredictUnknownCategoricalLevelException" => "unknown_level",
-        "PredictNumberFormatException" => "invalid_number",
+        // GAM parses its columns a second time.
+        "PredictNumberFormatException" | "NumberFormatException" => "invalid_number",
         "PredictUnknownTypeException" | "NullPointerException" => "unknown_type",
         _ => "model",
     })

@@ -26,6 +26,8 @@ fn json_says_what_the_model_is() {
         "offset",
         "output_columns",
         "offers",
+        "explains",
+        "variable_importances",
         "columns",
         "warnings",
     ];
@@ -34,7 +36,22 @@ fn json_says_what_the_model_is() {
     assert_eq!(report["algorithm"], "gbm");
     assert_eq!(report["category"], "Binomial");
     assert_eq!(report["labels"], serde_json::json!(["no", "yes"]));
-    assert_eq!(report["offers"], serde_json::json!(["calibrated"]));
+    assert_eq!(
+        report["offers"],
+        serde_json::json!([
+            "calibrated",
+            "contributions",
+            "leaf_assignment_ids",
+            "leaf_assignment_paths",
+            "staged"
+        ])
+    );
+    assert_eq!(
+        report["explains"]["calibrated"]["columns"],
+        serde_json::json!(["cal_no", "cal_yes"])
+    );
+    assert_eq!(report["explains"]["distances"]["refused"], "distances are for kmeans, not gbm");
+    assert!(report["variable_importances"][0]["relative"].as_f64().unwrap() > 0.0);
     assert_eq!(report["trees"], 12);
     assert_eq!(report["digest"].as_str().unwrap().len(), 64);
     let columns = report["columns"].as_array().unwrap();
@@ -56,6 +73,9 @@ fn text_names_what_matters() {
         "digest     sha256 ",
         "threshold  0.",
         "offset     column ",
+        "offers     contributions, leaf_assignment_ids, leaf_assignment_paths, staged",
+        "offers no  calibrated: it was trained without `calibrate_model`",
+        "importance ",
         "categorical, 3 levels: blue, green, red",
         "numeric, offset",
     ] {

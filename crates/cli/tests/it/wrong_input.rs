@@ -18,9 +18,25 @@ fn check(arguments: &[&str], words: &[&str]) {
 }
 
 #[test]
-fn a_category_without_a_written_form() {
-    let (model, input) = (case("kmeans_mixed", "model.zip"), case("kmeans_mixed", "input.csv"));
-    check(&["score", &model, "--input", &input], &["category Clustering cannot be written"]);
+fn what_a_model_does_not_offer() {
+    for (id, flags, reason) in [
+        ("kmeans_mixed", &["--contributions"][..], "no contributions: contributions are for gbm"),
+        ("gbm_multi", &["--contributions"], "for one margin, here are 4"),
+        ("glm_multinomial", &["--contributions"], "a multinomial GLM has 4, one per class"),
+        ("glm_ordinal", &["--contributions"], "one per threshold"),
+        ("glm_binomial", &["--staged"], "no staged answers: a model of glm has no trees"),
+        ("xgb_bernoulli", &["--staged"], "XGBoost has no staged answers"),
+        ("gbm_unused_class", &["--leaf-assignment", "ids"], "a class has no trees"),
+        ("gbm_bernoulli", &["--distances"], "distances are for kmeans, not gbm"),
+        ("gbm_bernoulli", &["--calibrated"], "trained without `calibrate_model`"),
+    ] {
+        let (model, input) = (case(id, "model.zip"), case(id, "input.csv"));
+        for format in ["csv", "jsonl"] {
+            let mut arguments = vec!["score", &model, "--input", &input, "--format", format];
+            arguments.extend(flags);
+            check(&arguments, &["the model offers no ", reason, "hint: "]);
+        }
+    }
 }
 
 #[test]

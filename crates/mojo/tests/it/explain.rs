@@ -109,6 +109,58 @@ fn contributions_add_up_to_the_margin() {
     assert!(compared > 50, "{compared} models");
 }
 
+/// The linear predictor that a GLM's answer stands for; `None` where it has too few digits.
+fn linear_predictor(id: &str, preds: &[f64]) -> Option<f64> {
+    let link = |name: &str| id.contains(name);
+    match *preds {
+        [_, p0, p1] => (p0.min(p1) > 1e-2).then(|| (p1 / p0).ln()),
+        [value] if link("inverse") => (value.abs() > 1e-4).then(|| 1.0 / value),
+        [value] if link("gaussian") || link("no_intercept") || link("wide") => Some(value),
+        [value] => (1e-30..1e30).contains(&value).then(|| value.ln()),
+        _ => panic!("{id} has one margin"),
+    }
+}
+
+#[test]
+fn contributions_of_a_glm_are_the_terms_of_its_linear_predictor() {
+    let number = prop_oneof![-3.0..3.0, -10.0..10.0, (0_u8..9).prop_map(f64::from)];
+    let numbers = prop::collection::vec((0_u8..8, number), 40);
+    let mut compared = 0;
+    for id in cases(&["glm_"]) {
+        let model = load(&id, true);
+        let Ok(names) = model.contribution_names() else {
+            assert!(id.contains("multinomial") || id.contains("ordinal"), "{id}");
+            continue;
+        };
+        let config = ProptestConfig { cases: 64, failure_persistence: None, ..Default::default() };
+        let checked = TestRunner::new(config).run(&numbers, |numbers| {
+            let mut cells = cells(&model, &numbers);
+            if let Some(offset) = model.schema().offset() {
+                cells[offset] = Cell::Number(numbers[0].1);
+                prop_assert_eq!(&names[names.len() - 2], &model.schema().columns()[offset].name);
+            }
+            let mut batch = Batch::new(Arc::clone(&model), everything(LeafAssignment::Ids));
+            batch.push(&cells);
+            batch.score();
+            let Some(contributions) = batch.contributions(0) else {
+                prop_assert!(batch.output(0).is_err(), "answered, not explained");
+                return Ok(());
+            };
+            prop_assert_eq!(contributions.len(), names.len());
+            let wide = || contributions.iter().map(|&x| f64::from(x));
+            let (sum, size) = (wide().sum::<f64>(), wide().map(f64::abs).sum::<f64>().max(1.0));
+            if let Some(expected) = linear_predictor(&id, batch.preds(0)) {
+                let is_equal = (sum - expected).abs() < 1e-6 * size;
+                prop_assert!(is_equal, "{} for {}", sum, expected);
+            }
+            Ok(())
+        });
+        checked.unwrap_or_else(|cause| panic!("{id}: {cause}"));
+        compared += 1;
+    }
+    assert!(compared > 12, "{compared} models");
+}
+
 #[test]
 fn the_last_stage_is_the_answer() {
     for id in cases(&["gbm_", "drf_", "isofor", "uplift"]) {
@@ -167,6 +219,7 @@ fn each_refusal_has_its_reason() {
         ("xgb_bernoulli", "staged", "XGBoost has no staged answers"),
         ("isofor", "contributions", "not isolationforest"),
         ("glm_binomial", "staged", "glm has no trees"),
+        ("glm_ordinal", "contributions", "one per threshold"),
     ];
     for (id, what, reason) in table {
         let offers = load(id, true).offers();
