@@ -7,6 +7,7 @@ mod failure;
 mod hot_swap;
 mod inputs;
 mod inspect;
+mod memory_split;
 mod model_file;
 mod output_file;
 mod score;
@@ -37,6 +38,7 @@ enum Command {
     Check(check::Arguments),
     Demo(demo::Arguments),
     Inspect(inspect::Arguments),
+    CalculateMemorySplit(memory_split::Arguments),
     Score(score::Arguments),
     Serve(serve::Arguments),
     TestHotSwap(hot_swap::Arguments),
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
     let ended = match Arguments::parse().command {
         Command::Check(arguments) => check::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::CalculateMemorySplit(arguments) => memory_split::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Score(arguments) => score::run(arguments),
         Command::Serve(arguments) => serve::run(&arguments),

@@ -13,6 +13,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("batch", &["stemson-mojo"]),
     ("serving", &["stemson-mojo"]),
     ("server", &["stemson-serving", "stemson-batch", "stemson-mojo"]),
+    ("cluster", &[]),
     // The artifact validator: the policy's eye on entries, and answers as `score` writes them.
     (
         "validate",
@@ -26,6 +27,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "stemson-batch",
             "stemson-serving",
             "stemson-server",
+            "stemson-cluster",
             "stemson-validate",
         ],
     ),

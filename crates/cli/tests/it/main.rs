@@ -5,6 +5,7 @@ mod corpus;
 mod event_loop;
 mod hot_swap;
 mod inspect;
+mod memory_split;
 mod score;
 mod serve;
 mod wrong_input;
