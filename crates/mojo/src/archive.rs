@@ -38,7 +38,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use flate2::{Crc, Decompress, FlushDecompress, Status};
+use flate2::{Decompress, FlushDecompress, Status};
 
 use self::directory::{Entry, Method};
 pub use self::error::ArchiveError;
@@ -112,14 +112,10 @@ impl<'a> Archive<'a> {
                 bytes?
             }
         };
-        let mut crc = Crc::new();
-        crc.update(&bytes);
-        if crc.sum() != entry.crc {
-            return Err(ArchiveError::Crc {
-                entry: shown(entry.name),
-                declared: entry.crc,
-                found: crc.sum(),
-            });
+        let found = crc32fast::hash(&bytes);
+        if found != entry.crc {
+            let declared = entry.crc;
+            return Err(ArchiveError::Crc { entry: shown(entry.name), declared, found });
         }
         Ok(bytes)
     }

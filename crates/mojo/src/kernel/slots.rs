@@ -95,28 +95,53 @@ pub(super) enum Look {
     Member { slot: u32, set: u32 },
 }
 
+/// Which tests ask for a column.
+#[derive(Debug, Clone, Copy, Default)]
+struct Seen {
+    /// Missing values to the left, to the right.
+    numbers: [bool; 2],
+    missing: bool,
+    codes: bool,
+}
+
 impl Slots {
     pub(super) fn of(source: &impl Source) -> Self {
-        let mut numbers = BTreeSet::new();
-        let mut missing = BTreeSet::new();
+        // By column: as many tests as nodes come by here.
+        let mut seen: Vec<Seen> = Vec::new();
         let mut hots = BTreeSet::new();
-        let mut codes = BTreeSet::new();
         each_test(source, |test| {
-            match test {
-                Test::Never => false,
-                Test::AtLeast { column, missing, .. } => numbers.insert((column, missing)),
-                Test::Missing { column } => missing.insert(column),
-                Test::Equal { column, code } => hots.insert((column, code)),
-                Test::Member { column, .. } => codes.insert(column),
+            let (Test::AtLeast { column, .. }
+            | Test::Missing { column }
+            | Test::Equal { column, .. }
+            | Test::Member { column, .. }) = test
+            else {
+                return;
             };
+            let place = column as usize;
+            if place >= seen.len() {
+                seen.resize(place + 1, Seen::default());
+            }
+            match test {
+                Test::AtLeast { missing, .. } => seen[place].numbers[usize::from(missing)] = true,
+                Test::Missing { .. } => seen[place].missing = true,
+                Test::Equal { code, .. } => _ = hots.insert((column, code)),
+                Test::Never | Test::Member { .. } => seen[place].codes = true,
+            }
         });
+        let seen = || (0_u32..).zip(&seen);
+        let numbers = seen().flat_map(|(column, seen)| {
+            let sides = [false, true].into_iter().filter(|&side| seen.numbers[usize::from(side)]);
+            sides.map(move |side| (column, side))
+        });
+        let missing = seen().filter(|(_, seen)| seen.missing).map(|(column, _)| column);
+        let codes = seen().filter(|(_, seen)| seen.codes).map(|(column, _)| column);
         let number = |(column, missing)| Number { column, limit: source.limit(column), missing };
         let mut slots = Self {
             rounding: source.rounding(),
-            numbers: numbers.into_iter().map(number).collect(),
-            missing: missing.into_iter().map(|column| (column, source.limit(column))).collect(),
+            numbers: numbers.map(number).collect(),
+            missing: missing.map(|column| (column, source.limit(column))).collect(),
             hots: Vec::new(),
-            codes: codes.into_iter().map(|column| source.coder(column)).collect(),
+            codes: codes.map(|column| source.coder(column)).collect(),
         };
         for (first, (column, code)) in (slots.first_hot()..).zip(hots) {
             match slots.hots.last_mut() {

@@ -1,7 +1,7 @@
 //! How kernels see H2O's trees.
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::sync::OnceLock;
 

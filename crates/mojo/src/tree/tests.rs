@@ -219,3 +219,34 @@ fn flipped_bits_never_take_explanations_down() {
         assert!(loaded > 5, "{id}: {loaded} of 150 loaded");
     }
 }
+
+/// A model with flipped bits is another model: all kernels must agree on it, and read nothing that
+/// is not there.
+#[test]
+fn kernels_agree_on_whatever_loads() {
+    for id in ["gbm_bernoulli", "gbm_multi", "drf_bin", "isofor", "uplift"] {
+        let whole = entries(id);
+        let names: Vec<&String> =
+            whole.keys().filter(|name| name.contains("trees/") && !name.contains("_aux")).collect();
+        let mut random = 1_u64;
+        let mut draw = |n: usize| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            usize::try_from(random >> 33).unwrap() % n
+        };
+        let mut loaded = 0;
+        for seed in 0..60 {
+            let mut damaged = whole.clone();
+            for _ in 0..=draw(6) {
+                let bytes = damaged.get_mut(names[draw(names.len())]).unwrap();
+                let at = draw(bytes.len());
+                bytes[at] ^= 1 << draw(8);
+            }
+            if let Some(model) = load(&damaged) {
+                loaded += 1;
+                let (forest, _) = model.scorer.forest().unwrap();
+                super::kernel::tests::agree(forest, seed);
+            }
+        }
+        assert!(loaded > 5, "{id}: {loaded} of 60 loaded");
+    }
+}

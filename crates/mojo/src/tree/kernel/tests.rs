@@ -202,6 +202,45 @@ fn check(forest: &Forest, shape: &Shape, batches: &[usize]) {
     }
 }
 
+/// Rows of all sorts through a forest from a file, whatever it holds.
+pub(in crate::tree) fn agree(forest: &Forest, seed: u64) {
+    let mut random = Random(seed);
+    let columns = forest.levels.len();
+    let threshold = |random: &mut Random| {
+        let node = &forest.nodes[random.below(forest.nodes.len())];
+        f64::from(f32::from_bits(node.value))
+    };
+    let value =
+        |random: &mut Random, at: usize| match (random.below(8), forest.levels[at % columns]) {
+            (0, _) => f64::NAN,
+            (1, _) => [1e300, -1e300, -0.0, 5e-324, -1.0, f64::INFINITY][random.below(6)],
+            (2, _) => threshold(random).next_down(),
+            (3, _) | (_, i64::MAX) => threshold(random),
+            (_, levels) => random.below(levels as usize + 2) as f64,
+        };
+    let n = 100;
+    let rows: Vec<f64> = (0..n * columns).map(|at| value(&mut random, at)).collect();
+    let classes = forest.roots.len();
+    let mut expected = vec![0.0; n * classes];
+    forest.add_plainly(&rows, columns, &mut expected, classes, 0);
+    let bits = |sums: &[f64]| sums.iter().map(|sum| sum.to_bits()).collect::<Vec<_>>();
+    let places = Places { stride: classes, first: 0 };
+    for level in levels() {
+        for batch in [1, 20, n] {
+            let mut scratch = Scratch::default();
+            let mut found = vec![0.0; n * classes];
+            let parts = rows.chunks(batch * columns).zip(found.chunks_mut(batch * classes));
+            for (rows, sums) in parts {
+                let kernels = &forest.kept.kernels;
+                if !kernels.add_at(level, forest, rows, columns, sums, places, &mut scratch) {
+                    return;
+                }
+            }
+            assert_eq!(bits(&found), bits(&expected), "{level:?}, batches of {batch}");
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
 
