@@ -161,6 +161,7 @@ pub fn score_rows(model: &Arc<Model>, format: Format, form: usize, bytes: &[u8])
         format,
         compression: Compression::None,
         open: Box::new(move || Ok(Box::new(Cursor::new(bytes)))),
+        file: None,
     };
     let job = Job {
         inputs: vec![source],

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use arrow_array::RecordBatch;
+
 use crate::error::BatchError;
 use crate::plan::Plan;
 use crate::summary::Tally;
@@ -14,13 +16,15 @@ pub(crate) struct Block {
     pub(crate) plan: Option<Arc<Plan>>,
     /// Number of the first row over all sources, from 0.
     pub(crate) first_row: u64,
-    /// Line of the first record in its source, from 1.
+    /// Line of the first record in its source, of a columnar one its row, from 1.
     pub(crate) first_line: u64,
     /// Place of the first byte in its (decompressed) source.
     pub(crate) first_byte: u64,
     pub(crate) rows: usize,
     /// The records as they stand in the source.
     pub(crate) bytes: Vec<u8>,
+    /// The records of a columnar source.
+    pub(crate) records: Option<RecordBatch>,
     /// The rows of the output.
     pub(crate) out: Vec<u8>,
     pub(crate) tally: Tally,

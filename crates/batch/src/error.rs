@@ -56,6 +56,52 @@ pub enum BatchError {
         /// The source's name.
         source_name: String,
     },
+    /// A Parquet file or an Arrow stream that cannot be decoded.
+    #[error("{source_name} cannot be read as {format}: {reason}")]
+    Columnar {
+        /// The source's name.
+        source_name: String,
+        /// Parquet or Arrow IPC.
+        format: &'static str,
+        /// What the decoder says.
+        reason: String,
+    },
+    /// Two columns of one name in a Parquet file or an Arrow stream.
+    #[error("{source_name} has two columns called `{name}`")]
+    DuplicateColumn {
+        /// The source's name.
+        source_name: String,
+        /// The name that stands twice.
+        name: String,
+    },
+    /// A column of a type that no value of the model's can come from.
+    #[error("{source_name}, column `{column}`: values of type {found} cannot be read; {advice}")]
+    ColumnType {
+        /// The source's name.
+        source_name: String,
+        /// The column's name.
+        column: String,
+        /// Arrow's name of the type.
+        found: String,
+        /// What to do about it.
+        advice: &'static str,
+    },
+    /// A form that rows are read in and not written.
+    #[error("predictions cannot be written as {format}, expected CSV or JSONL")]
+    OutputFormat {
+        /// Parquet or Arrow IPC.
+        format: &'static str,
+    },
+    /// A model of words and a columnar source.
+    #[error(
+        "{source_name}: the words of this model cannot be read from {format}, expected CSV or JSONL"
+    )]
+    WordsInTable {
+        /// The source's name.
+        source_name: String,
+        /// Parquet or Arrow IPC.
+        format: &'static str,
+    },
     /// Two columns of one name.
     #[error("{source_name}, line 1: the header names `{name}` twice")]
     DuplicateHeader {
@@ -211,6 +257,11 @@ impl BatchError {
             Self::NotUtf8 { .. } => "not_utf8",
             Self::NoHeader { .. } => "no_header",
             Self::CarriageReturns { .. } => "carriage_returns",
+            Self::Columnar { .. } => "columnar",
+            Self::DuplicateColumn { .. } => "duplicate_column",
+            Self::ColumnType { .. } => "column_type",
+            Self::WordsInTable { .. } => "words_in_table",
+            Self::OutputFormat { .. } => "output_format",
             Self::DuplicateHeader { .. } => "duplicate_header",
             Self::HeaderlessWidth { .. } => "headerless_width",
             Self::Ragged { .. } => "ragged",

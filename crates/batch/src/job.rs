@@ -101,6 +101,11 @@ fn words(model: &Model, job: &mut Job) -> Result<Vec<String>, BatchError> {
     let Some(first) = job.inputs.first().filter(|_| model.schema().is_open()) else {
         return Ok(Vec::new());
     };
+    let is_table = |input: &&Source| matches!(input.format, Format::Parquet | Format::Arrow);
+    if let Some(table) = job.inputs.iter().find(is_table) {
+        let (source_name, format) = (table.name.clone(), table.format.name());
+        return Err(BatchError::WordsInTable { source_name, format });
+    }
     let source_name = first.name.clone();
     let words = match (first.format, job.header) {
         (Format::Csv, false) => Vec::new(),

@@ -18,6 +18,7 @@
 //! readers and a writer.
 
 mod block;
+mod columns;
 mod csv;
 mod error;
 mod job;

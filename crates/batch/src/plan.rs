@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use stemson_mojo::{Kind, Model, Schema};
 
+use crate::columns::ColumnField;
 use crate::error::BatchError;
 use crate::job::Job;
 use crate::summary::MissingColumns;
@@ -177,6 +178,10 @@ pub(crate) enum Records {
     Jsonl {
         keys: HashMap<String, Target>,
     },
+    /// Of record batches.
+    Columns {
+        fields: Vec<ColumnField>,
+    },
 }
 
 impl Plan {
@@ -226,6 +231,23 @@ impl Plan {
         Ok((Self { source_name, names, records }, filled, ignored))
     }
 
+    /// `all`: the names of all columns. Also what [`Plan::csv`] says of them.
+    pub(crate) fn columns(
+        source_name: String,
+        names: Arc<Names>,
+        fields: Vec<ColumnField>,
+        all: &[String],
+    ) -> (Self, Vec<bool>, Vec<String>) {
+        let mut filled = vec![false; names.slots()];
+        for field in &fields {
+            names.slots_of(field.target).for_each(|slot| filled[slot] = true);
+        }
+        let is_ignored = |name: &&String| names.is_ignored(name, names.target(name));
+        let ignored = all.iter().filter(is_ignored).cloned().collect();
+        let records = Records::Columns { fields };
+        (Self { source_name, names, records }, filled, ignored)
+    }
+
     /// Whether a record is a row, and not a line that holds nothing.
     ///
     /// Blank lines are skipped as other readers of CSV do, but in a file of one column a blank
@@ -233,7 +255,7 @@ impl Plan {
     pub(crate) fn is_row(&self, record: &[u8]) -> bool {
         match &self.records {
             Records::Csv { fields, .. } => fields.len() == 1 || !crate::csv::is_blank(record),
-            Records::Jsonl { .. } => !crate::jsonl::is_blank(record),
+            Records::Jsonl { .. } | Records::Columns { .. } => !crate::jsonl::is_blank(record),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::io::Read;
 use std::sync::Arc;
 
 use crate::block::Block;
+use crate::columns::Columns;
 use crate::csv::{self, End, Fields};
 use crate::error::BatchError;
 use crate::plan::{Names, Plan, Records};
@@ -97,7 +98,10 @@ impl Reader {
     }
 
     fn start(&mut self, source: Source) -> Result<Open, BatchError> {
-        let Source { name, format, compression, open } = source;
+        if matches!(source.format, Format::Parquet | Format::Arrow) {
+            return self.start_columns(source);
+        }
+        let Source { name, format, compression, open, file: _ } = source;
         let packed =
             open().map_err(|cause| BatchError::Open { source_name: name.clone(), cause })?;
         let mut text = Text::new(name.clone(), unpack(compression, packed), self.size.bytes);
@@ -105,7 +109,7 @@ impl Reader {
         let names = Arc::clone(&self.names);
         let plan = match format {
             Format::Jsonl => Plan::jsonl(name, names),
-            Format::Csv => {
+            _ => {
                 let header = text.header(self.dialect, &self.names)?;
                 let (plan, filled, ignored) =
                     Plan::csv(name, names, self.dialect.delimiter, &header)?;
@@ -117,22 +121,40 @@ impl Reader {
                 plan
             }
         };
-        Ok(Open { plan: Arc::new(plan), text })
+        Ok(Open { plan: Arc::new(plan), input: Input::Text(text) })
+    }
+
+    fn start_columns(&mut self, source: Source) -> Result<Open, BatchError> {
+        let name = source.name.clone();
+        let (columns, fields, all) = Columns::open(source, &self.names)?;
+        let (plan, filled, ignored) = Plan::columns(name, Arc::clone(&self.names), fields, &all);
+        self.notes.missing.extend(self.names.check(&plan.source_name, &filled)?);
+        self.notes.ignored.extend(ignored);
+        Ok(Open { plan: Arc::new(plan), input: Input::Columns(columns) })
     }
 }
 
 /// A source that is being read.
 struct Open {
     plan: Arc<Plan>,
-    text: Text,
+    input: Input,
+}
+
+enum Input {
+    Text(Text),
+    Columns(Columns),
 }
 
 impl Open {
     fn fill(&mut self, block: &mut Block, size: BlockSize) -> Result<bool, BatchError> {
-        let Self { plan, text } = self;
+        let Self { plan, input } = self;
+        let text = match input {
+            Input::Text(text) => text,
+            Input::Columns(columns) => return fill_from_columns(plan, columns, block, size),
+        };
         let delimiter = match &plan.records {
             Records::Csv { delimiter, .. } => Some(*delimiter),
-            Records::Jsonl { .. } => None,
+            Records::Jsonl { .. } | Records::Columns { .. } => None,
         };
         loop {
             let (mut bytes, mut lines, mut rows) = (0, 0, 0);
@@ -171,6 +193,21 @@ impl Open {
             }
         }
     }
+}
+
+fn fill_from_columns(
+    plan: &Arc<Plan>,
+    columns: &mut Columns,
+    block: &mut Block,
+    size: BlockSize,
+) -> Result<bool, BatchError> {
+    let Some((records, first)) = columns.next(size.rows)? else { return Ok(false) };
+    block.plan = Some(Arc::clone(plan));
+    block.rows = records.num_rows();
+    block.first_line = first + 1;
+    block.bytes.clear();
+    block.records = Some(records);
+    Ok(true)
 }
 
 /// The end of the next record: of CSV with a delimiter, of JSONL without.

@@ -1,6 +1,7 @@
 //! Where rows come from: a name, a way to open it, its format and compression.
 
 use std::fmt;
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 
 use flate2::bufread::MultiGzDecoder;
@@ -13,15 +14,32 @@ pub enum Format {
     Csv,
     /// One JSON object per line.
     Jsonl,
+    /// Apache Parquet.
+    Parquet,
+    /// Apache Arrow IPC: a stream or a file, which is Feather's version 2.
+    Arrow,
 }
 
 impl Format {
-    /// By the extension of a name without its compression: `.csv`, `.jsonl` or `.ndjson`.
+    /// By the extension of a name without its compression: `.csv`, `.jsonl` or `.ndjson`,
+    /// `.parquet`, `.arrow`, `.arrows`, `.ipc` or `.feather`.
     pub fn of_name(name: &str) -> Option<Self> {
         match extension(name)?.to_ascii_lowercase().as_str() {
             "csv" => Some(Self::Csv),
             "jsonl" | "ndjson" => Some(Self::Jsonl),
+            "parquet" => Some(Self::Parquet),
+            "arrow" | "arrows" | "ipc" | "feather" => Some(Self::Arrow),
             _ => None,
+        }
+    }
+
+    /// For people.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Csv => "CSV",
+            Self::Jsonl => "JSONL",
+            Self::Parquet => "Parquet",
+            Self::Arrow => "Arrow IPC",
         }
     }
 }
@@ -54,6 +72,9 @@ fn extension(name: &str) -> Option<&str> {
     file.rsplit_once('.').map(|(_, extension)| extension)
 }
 
+/// Gives a file.
+type OpenFile = Box<dyn FnOnce() -> io::Result<File> + Send>;
+
 type Open = Box<dyn FnOnce() -> io::Result<Box<dyn Read + Send>> + Send>;
 
 /// One input. It is opened when its turn comes, so thousands of them need one handle.
@@ -66,6 +87,9 @@ pub struct Source {
     pub compression: Compression,
     /// Gives the bytes as they are stored.
     pub open: Open,
+    /// Gives the same bytes as a file, where they are one. Parquet is read from its end: of
+    /// anything but a file a copy goes to a temporary file.
+    pub file: Option<OpenFile>,
 }
 
 impl fmt::Debug for Source {
@@ -154,7 +178,9 @@ mod tests {
         check("a/b.CSV.GZ", Compression::Gzip, Some(Format::Csv));
         check("b.ndjson.zst", Compression::Zstd, Some(Format::Jsonl));
         check("b.jsonl", Compression::None, Some(Format::Jsonl));
-        check("b.parquet", Compression::None, None);
+        check("b.parquet", Compression::None, Some(Format::Parquet));
+        check("b.feather.gz", Compression::Gzip, Some(Format::Arrow));
+        check("b.xlsx", Compression::None, None);
         check("a.csv/b", Compression::None, None);
         check("b.gz", Compression::Gzip, None);
     }

@@ -3,9 +3,11 @@
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use arrow_array::RecordBatch;
 use stemson_mojo::{Cell, Rows};
 
 use crate::block::Block;
+use crate::columns;
 use crate::csv::{BadQuote, Fields};
 use crate::error::BatchError;
 use crate::jsonl::{self, Scalar};
@@ -60,9 +62,20 @@ impl<'a> Table<'a> {
                 table.parse_csv(Fields::new(text, *delimiter), fields, &plan.names, rows)?;
             }
             Records::Jsonl { .. } => table.parse_jsonl(text, plan, seen, rows)?,
+            Records::Columns { .. } => return Ok(table),
         }
         debug_assert_eq!(table.starts.len(), rows.len(), "reader and parser agree on rows");
         Ok(table)
+    }
+
+    /// Takes the records of a block of a columnar source into the rows of a batch.
+    pub(crate) fn take(records: &'a RecordBatch, rows: &mut Rows<'_>, plan: &Plan) -> Self {
+        let columns = plan.names.kept();
+        let mut kept = vec![Value::Absent; rows.len() * columns];
+        if let Records::Columns { fields } = &plan.records {
+            columns::fill(records, fields, &plan.names, rows, &mut kept);
+        }
+        Self { columns, kept, words: Vec::new(), starts: Vec::new() }
     }
 
     /// The values of a row to keep.
@@ -70,9 +83,12 @@ impl<'a> Table<'a> {
         &self.kept[row * self.columns..][..self.columns]
     }
 
-    /// Where a row starts in the block's text.
-    pub(crate) fn start(&self, row: usize) -> usize {
-        self.starts[row]
+    /// The line of the source on which a row of the block starts; in a columnar one its number.
+    pub(crate) fn line(&self, block: &Block, row: usize) -> u64 {
+        match self.starts.get(row) {
+            Some(start) => line_at(block, *start),
+            None => block.first_line + row as u64,
+        }
     }
 
     /// The words of a row with the names of their columns.
@@ -337,7 +353,7 @@ impl Fault {
 }
 
 /// The line of the source on which a byte of the block stands.
-pub(crate) fn line_at(block: &Block, byte: usize) -> u64 {
+fn line_at(block: &Block, byte: usize) -> u64 {
     let before = &block.bytes[..byte.min(block.bytes.len())];
     block.first_line + memchr::memchr_iter(b'\n', before).count() as u64
 }

@@ -25,7 +25,7 @@ pub(crate) fn columns(sources: &mut [Source], delimiter: u8) -> Result<Vec<Strin
         let text = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&bytes);
         let found = match source.format {
             Format::Csv => header(text, delimiter),
-            Format::Jsonl => keys(text),
+            _ => keys(text),
         };
         if let Some(found) = found
             && !found.is_empty()
@@ -42,7 +42,7 @@ pub(crate) fn columns(sources: &mut [Source], delimiter: u8) -> Result<Vec<Strin
             let text = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&bytes);
             let found = match source.format {
                 Format::Csv => header(text, delimiter),
-                Format::Jsonl => keys(text),
+                _ => keys(text),
             };
             bytes.pop();
             put_back(source, bytes, input);
@@ -53,6 +53,7 @@ pub(crate) fn columns(sources: &mut [Source], delimiter: u8) -> Result<Vec<Strin
 
 fn put_back(source: &mut Source, bytes: Vec<u8>, rest: Box<dyn Read + Send>) {
     source.compression = Compression::None;
+    source.file = None;
     source.open = Box::new(move || Ok(Box::new(Cursor::new(bytes).chain(rest))));
 }
 

@@ -9,7 +9,7 @@ use crate::error::BatchError;
 use crate::plan::Plan;
 use crate::render::{Form, Row};
 use crate::summary::{REFUSALS_SHOWN, Refusal};
-use crate::table::{Fault, Seen, Table, line_at};
+use crate::table::{Fault, Seen, Table};
 
 /// What one thread needs to turn blocks of input into blocks of output.
 pub(crate) struct Worker {
@@ -38,13 +38,17 @@ impl Worker {
     fn score(&mut self, block: &mut Block, plan: &Plan) -> Result<(), BatchError> {
         let mut out = std::mem::take(&mut block.out);
         let mut seen = Seen::default();
-        let table = std::str::from_utf8(&block.bytes)
-            .map_err(|bad| Fault::not_utf8(bad.valid_up_to()))
-            .and_then(|text| {
-                self.batch.clear();
-                self.batch.fill(block.rows, |rows| Table::parse(text, rows, plan, &mut seen))
-            })
-            .map_err(|fault| fault.in_block(block, &plan.source_name))?;
+        self.batch.clear();
+        let records = block.records.take();
+        let table = match &records {
+            Some(records) => self.batch.fill(block.rows, |rows| Table::take(records, rows, plan)),
+            None => std::str::from_utf8(&block.bytes)
+                .map_err(|bad| Fault::not_utf8(bad.valid_up_to()))
+                .and_then(|text| {
+                    self.batch.fill(block.rows, |rows| Table::parse(text, rows, plan, &mut seen))
+                })
+                .map_err(|fault| fault.in_block(block, &plan.source_name))?,
+        };
         self.batch.set_first_row(block.first_row);
         if plan.names.are_words() {
             self.batch.clear();
@@ -62,7 +66,7 @@ impl Worker {
                     refusals.push(Refusal {
                         row: number,
                         source_name: plan.source_name.clone(),
-                        line: line_at(block, table.start(row)),
+                        line: table.line(block, row),
                         kind: error.kind,
                         column: error.column.clone(),
                         message: error.message.clone(),

@@ -34,6 +34,7 @@ fn standard_input(format: Option<Format>) -> Source {
         format: format.unwrap_or(Format::Csv),
         compression: Compression::None,
         open: Box::new(|| Ok(Box::new(io::stdin()))),
+        file: None,
     }
 }
 
@@ -49,15 +50,17 @@ fn file(name: String, format: Option<Format>) -> Result<Source, Failure> {
     let (compression, stem) = Compression::of_name(&name);
     let Some(format) = format.or_else(|| Format::of_name(stem)) else {
         return Err(Failure::input(format!(
-            "{name}: the name does not tell the format, expected .csv, .jsonl or .ndjson, \
-             and .gz or .zst behind it"
+            "{name}: the name does not tell the format, expected .csv, .jsonl, .ndjson, \
+             .parquet, .arrow or .feather, and .gz or .zst behind it"
         ))
-        .hint("say it with `--input-format csv` or `--input-format jsonl`"));
+        .hint("say it with `--input-format csv`, `jsonl`, `parquet` or `arrow`"));
     };
     let path = name.clone();
     let open =
         Box::new(move || File::open(path).map(|file| Box::new(file) as Box<dyn io::Read + Send>));
-    Ok(Source { name, format, compression, open })
+    let path = name.clone();
+    let file = Some(Box::new(move || File::open(path)) as Box<_>);
+    Ok(Source { name, format, compression, open, file })
 }
 
 fn is_pattern(word: &str) -> bool {

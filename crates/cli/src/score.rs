@@ -26,6 +26,7 @@ use crate::{inputs, model_file};
   stemson score churn.zip --input customers.csv --output scored.csv
   stemson score churn.zip --input 'parts/*.csv.gz' --keep customer_id --output scored.csv
   stemson score churn.zip --input customers.csv --contributions --output explained.csv
+  stemson score churn.zip --input customers.parquet --output scored.csv
   cat rows.jsonl | stemson score churn.zip --input - --input-format jsonl --format jsonl
 
 CSV has the columns that H2O gives its predictions, then what is asked beside them, kept columns,
@@ -112,6 +113,8 @@ impl From<Leaves> for LeafAssignment {
 enum Format {
     Csv,
     Jsonl,
+    Parquet,
+    Arrow,
 }
 
 impl From<Format> for stemson_batch::Format {
@@ -119,6 +122,8 @@ impl From<Format> for stemson_batch::Format {
         match format {
             Format::Csv => Self::Csv,
             Format::Jsonl => Self::Jsonl,
+            Format::Parquet => Self::Parquet,
+            Format::Arrow => Self::Arrow,
         }
     }
 }
@@ -221,6 +226,10 @@ fn hint(error: &BatchError) -> Option<&'static str> {
         BatchError::OpenQuote { .. } | BatchError::AfterQuote { .. } => {
             "a quote inside a quoted field is written twice"
         }
+        BatchError::Columnar { .. } => {
+            "was it copied whole, and is it what its name says? `--input-format` says otherwise"
+        }
+        BatchError::DuplicateColumn { .. } => "rename one of the two columns",
         BatchError::NoHeader { .. } => "`--no-header` is for files that start with a row",
         BatchError::DuplicateHeader { .. } => "rename one of the two columns",
         BatchError::MissingColumns { .. } => {

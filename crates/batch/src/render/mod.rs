@@ -44,6 +44,7 @@ impl Form {
         let header = match job.output {
             Format::Csv => csv::header(&layout)?,
             Format::Jsonl => Vec::new(),
+            format => return Err(BatchError::OutputFormat { format: format.name() }),
         };
         Ok(Self { layout, format: job.output, header })
     }
@@ -62,7 +63,7 @@ impl Form {
     pub(crate) fn row(&self, out: &mut Vec<u8>, row: Row<'_>) {
         match self.format {
             Format::Csv => csv::write(out, &self.layout, row),
-            Format::Jsonl => jsonl::write(out, &self.layout, row),
+            _ => jsonl::write(out, &self.layout, row),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Scoring of text through the crate's face, on a model of the corpus.
 #![expect(clippy::unwrap_used, reason = "how a test fails")]
 
+mod columns;
 mod errors;
 mod memory;
 mod rows;
@@ -37,6 +38,7 @@ fn source(name: &str, bytes: impl Into<Vec<u8>>) -> Source {
         format: Format::of_name(stem).unwrap(),
         compression,
         open: Box::new(move || Ok(Box::new(Cursor::new(bytes)))),
+        file: None,
     }
 }
 

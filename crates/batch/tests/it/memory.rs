@@ -72,6 +72,7 @@ fn ahead_max(rows: u64, threads: usize, lines_max: u64) -> (Result<u64, BatchErr
         format: Format::Csv,
         compression: Compression::None,
         open: Box::new(move || Ok(Box::new(input))),
+        file: None,
     };
     let mut sink = Sink { given, lines: 0, ahead_max: 0, lines_max };
     let threads = NonZeroUsize::new(threads).unwrap();

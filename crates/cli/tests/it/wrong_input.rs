@@ -89,7 +89,10 @@ fn files_that_are_no_rows() {
     score("a.jsonl", b"{\"x1\":[1]}\n", &[], &["line 1, column 7: a nested value"]);
     score("a.jsonl", b"x1,c3\n", &[], &["line 1, column 1: ", "hint: "]);
     score("a.csv.gz", b"x1,c3\n", &[], &["cannot read ", "caused by: "]);
-    score("a.parquet", b"PAR1", &[], &["does not tell the format", "--input-format"]);
+    score("a.xlsx", b"PK", &[], &["does not tell the format", "--input-format"]);
+    score("a.parquet", b"PAR1", &[], &["a.parquet cannot be read as Parquet: ", "copied whole"]);
+    score("a.arrow", b"x1,c3\n1,red\n", &[], &["a.arrow cannot be read as Arrow IPC: "]);
+    score("a.feather", b"FEA1....", &[], &["Feather of version 1", "version 2"]);
 }
 
 #[test]

@@ -1,0 +1,207 @@
+//! From arrays to cells of the model's columns and to kept values.
+
+use std::borrow::Cow;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{
+    ArrowPrimitiveType, Date32Type, Date64Type, Decimal32Type, Decimal64Type, Decimal128Type,
+    Decimal256Type, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
+    Int64Type, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
+    TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+};
+use arrow_array::{Array, RecordBatch};
+use arrow_schema::{DataType, TimeUnit};
+use stemson_mojo::{Cell, Rows, parse_double};
+
+use super::ColumnField;
+use crate::plan::Names;
+use crate::table::Value;
+
+/// Sets the cells of the rows; what is kept of them goes to `kept`, row-major.
+pub(crate) fn fill<'a>(
+    batch: &'a RecordBatch,
+    fields: &[ColumnField],
+    names: &Names,
+    rows: &mut Rows<'_>,
+    kept: &mut [Value<'a>],
+) {
+    for field in fields {
+        let array = &**batch.column(field.at);
+        if let Some(column) = field.target.column {
+            set(array, column, names, rows);
+        }
+        if let Some(place) = field.target.kept {
+            let places = kept.iter_mut().skip(place).step_by(names.kept());
+            places.enumerate().for_each(|(row, kept)| *kept = value(array, row));
+        }
+    }
+}
+
+/// Sets a column of the rows.
+fn set(array: &dyn Array, column: usize, names: &Names, rows: &mut Rows<'_>) {
+    let read = |row| match cell(array, row) {
+        Cell::Text(text) if names.is_na(text) => Cell::Absent,
+        cell => cell,
+    };
+    match array.data_type() {
+        DataType::Float64 => {
+            // The commonest column, without a match per value.
+            for (row, value) in array.as_primitive::<Float64Type>().iter().enumerate() {
+                rows.set(row, column, value.map_or(Cell::Absent, number));
+            }
+        }
+        DataType::Dictionary(..) => {
+            let dictionary = array.as_any_dictionary();
+            let values = &**dictionary.values();
+            let keys = dictionary.normalized_keys();
+            let places = dictionary.keys();
+            let keys = (0..places.len()).map(|row| places.is_valid(row).then(|| keys[row]));
+            let of_key = |key| match cell(values, key) {
+                Cell::Text(text) if names.is_na(text) => Cell::Absent,
+                cell => cell,
+            };
+            rows.set_from_dictionary(column, values.len(), of_key, keys);
+        }
+        _ => (0..array.len()).for_each(|row| rows.set(row, column, read(row))),
+    }
+}
+
+/// NaN is what data frames have for nothing.
+fn number(value: f64) -> Cell<'static> {
+    if value.is_nan() { Cell::Absent } else { Cell::Number(value) }
+}
+
+/// Milliseconds in a day: H2O's time is milliseconds since 1970.
+const DAY_MS: f64 = 86_400_000.0;
+
+/// A value of a type that [`super::check`] lets pass.
+fn cell(array: &dyn Array, row: usize) -> Cell<'_> {
+    if array.is_null(row) {
+        return Cell::Absent;
+    }
+    match array.data_type() {
+        DataType::Boolean => Cell::Bool(array.as_boolean().value(row)),
+        DataType::Utf8 => Cell::Text(array.as_string::<i32>().value(row)),
+        DataType::LargeUtf8 => Cell::Text(array.as_string::<i64>().value(row)),
+        DataType::Utf8View => Cell::Text(array.as_string_view().value(row)),
+        DataType::Int8 => Cell::Number(native::<Int8Type>(array, row).into()),
+        DataType::Int16 => Cell::Number(native::<Int16Type>(array, row).into()),
+        DataType::Int32 => Cell::Number(native::<Int32Type>(array, row).into()),
+        DataType::Int64 => Cell::Number(native::<Int64Type>(array, row) as f64),
+        DataType::UInt8 => Cell::Number(native::<UInt8Type>(array, row).into()),
+        DataType::UInt16 => Cell::Number(native::<UInt16Type>(array, row).into()),
+        DataType::UInt32 => Cell::Number(native::<UInt32Type>(array, row).into()),
+        DataType::UInt64 => Cell::Number(native::<UInt64Type>(array, row) as f64),
+        DataType::Float16 => number(native::<Float16Type>(array, row).into()),
+        DataType::Float32 => number(native::<Float32Type>(array, row).into()),
+        DataType::Float64 => number(native::<Float64Type>(array, row)),
+        DataType::Date32 => Cell::Number(f64::from(native::<Date32Type>(array, row)) * DAY_MS),
+        DataType::Date64 => Cell::Number(native::<Date64Type>(array, row) as f64),
+        DataType::Timestamp(unit, _) => Cell::Number(match unit {
+            TimeUnit::Second => native::<TimestampSecondType>(array, row) as f64 * 1e3,
+            TimeUnit::Millisecond => native::<TimestampMillisecondType>(array, row) as f64,
+            TimeUnit::Microsecond => native::<TimestampMicrosecondType>(array, row) as f64 / 1e3,
+            TimeUnit::Nanosecond => native::<TimestampNanosecondType>(array, row) as f64 / 1e6,
+        }),
+        DataType::Dictionary(..) => {
+            let dictionary = array.as_any_dictionary();
+            let key = dictionary.keys().slice(row, 1);
+            let key = arrow_key(&*key);
+            key.map_or(Cell::Absent, |key| cell(&**dictionary.values(), key))
+        }
+        _ => decimal(array, row)
+            .and_then(|text| parse_double(&text))
+            .map_or(Cell::Absent, Cell::Number),
+    }
+}
+
+fn native<T: ArrowPrimitiveType>(array: &dyn Array, row: usize) -> T::Native {
+    array.as_primitive::<T>().value(row)
+}
+
+/// The only key of an array of keys.
+fn arrow_key(keys: &dyn Array) -> Option<usize> {
+    match cell(keys, 0) {
+        Cell::Number(key) => Some(key as usize),
+        _ => None,
+    }
+}
+
+/// A decimal, all of its digits.
+fn decimal(array: &dyn Array, row: usize) -> Option<String> {
+    Some(match array.data_type() {
+        DataType::Decimal32(..) => array.as_primitive::<Decimal32Type>().value_as_string(row),
+        DataType::Decimal64(..) => array.as_primitive::<Decimal64Type>().value_as_string(row),
+        DataType::Decimal128(..) => array.as_primitive::<Decimal128Type>().value_as_string(row),
+        DataType::Decimal256(..) => array.as_primitive::<Decimal256Type>().value_as_string(row),
+        _ => return None,
+    })
+}
+
+/// A kept value: numbers as the shortest text that is read back as the same, times in ISO 8601.
+fn value(array: &dyn Array, row: usize) -> Value<'_> {
+    if array.is_null(row) {
+        return Value::Absent;
+    }
+    let whole = |text: String| Value::Number(Cow::Owned(text));
+    match array.data_type() {
+        DataType::Int64 => whole(native::<Int64Type>(array, row).to_string()),
+        DataType::UInt64 => whole(native::<UInt64Type>(array, row).to_string()),
+        DataType::Float32 => float(native::<Float32Type>(array, row)),
+        DataType::Float16 | DataType::Float64 => match cell(array, row) {
+            Cell::Number(number) => float(number),
+            _ => Value::Absent,
+        },
+        DataType::Date32 | DataType::Date64 | DataType::Timestamp(..) => {
+            time(array, row).map_or(Value::Absent, |text| Value::Text(Cow::Owned(text)))
+        }
+        DataType::Dictionary(..) => {
+            let dictionary = array.as_any_dictionary();
+            let key = arrow_key(&*dictionary.keys().slice(row, 1));
+            key.map_or(Value::Absent, |key| value(&**dictionary.values(), key))
+        }
+        _ => match (decimal(array, row), cell(array, row)) {
+            (Some(text), _) => whole(text),
+            (None, Cell::Text(text)) => Value::Text(Cow::Borrowed(text)),
+            (None, Cell::Bool(flag)) => Value::Bool(flag),
+            (None, Cell::Number(integer)) => whole((integer as i64).to_string()),
+            (None, _) => Value::Absent,
+        },
+    }
+}
+
+fn float<F: ryu::Float + Into<f64>>(value: F) -> Value<'static> {
+    let text = ryu::Buffer::new().format(value).to_owned();
+    let wide: f64 = value.into();
+    if wide.is_nan() {
+        Value::Absent
+    } else if wide.is_finite() {
+        Value::Number(Cow::Owned(text))
+    } else {
+        Value::Text(Cow::Borrowed(if wide > 0.0 { "Infinity" } else { "-Infinity" }))
+    }
+}
+
+fn time(array: &dyn Array, row: usize) -> Option<String> {
+    let zone = match array.data_type() {
+        DataType::Date32 => {
+            return Some(array.as_primitive::<Date32Type>().value_as_date(row)?.to_string());
+        }
+        DataType::Timestamp(_, Some(_)) => "Z",
+        _ => "",
+    };
+    let time = match array.data_type() {
+        DataType::Date64 => array.as_primitive::<Date64Type>().value_as_datetime(row),
+        DataType::Timestamp(TimeUnit::Second, _) => {
+            array.as_primitive::<TimestampSecondType>().value_as_datetime(row)
+        }
+        DataType::Timestamp(TimeUnit::Millisecond, _) => {
+            array.as_primitive::<TimestampMillisecondType>().value_as_datetime(row)
+        }
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            array.as_primitive::<TimestampMicrosecondType>().value_as_datetime(row)
+        }
+        _ => array.as_primitive::<TimestampNanosecondType>().value_as_datetime(row),
+    };
+    Some(format!("{:?}{zone}", time?))
+}
