@@ -9,6 +9,7 @@ mod inputs;
 mod inspect;
 mod memory_split;
 mod model_file;
+mod mojo_artifact;
 mod output_file;
 mod score;
 mod serve;
@@ -43,6 +44,7 @@ enum Command {
     Serve(serve::Arguments),
     TestHotSwap(hot_swap::Arguments),
     ValidateEventLoop(event_loop::Arguments),
+    ValidateMojoArtifact(mojo_artifact::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::TestHotSwap(arguments) => hot_swap::run(&arguments),
         Command::ValidateEventLoop(arguments) => event_loop::run(&arguments),
+        Command::ValidateMojoArtifact(arguments) => mojo_artifact::run(arguments),
     };
     match ended {
         Ok(Verdict::Good) => ExitCode::SUCCESS,

@@ -7,5 +7,6 @@ pub mod demo;
 pub mod event_loop;
 pub mod hot_swap;
 mod load;
+pub mod mojo_artifact;
 pub mod postgres;
 pub mod verdict;

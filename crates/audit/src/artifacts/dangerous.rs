@@ -193,10 +193,10 @@ pub(super) fn is(module: &str, name: &str) -> bool {
         return true;
     }
     let listed = NAMES.iter().find(|(listed, _)| *listed == module);
-    // `builtins` and a path such as `object.__class__` reach everything.
+    // A path such as `object.__reduce__.__globals__` reaches everything.
+    let is_special = |part: &str| part.len() > 4 && part.starts_with("__") && part.ends_with("__");
     listed.is_some_and(|(_, names)| names.contains(&name))
-        || name.split('.').any(|part| part.starts_with("__") && part != "__main__")
-            && name != "__new__"
+        || (name != "__new__" && name.split('.').any(is_special))
 }
 
 #[cfg(test)]
@@ -209,6 +209,7 @@ mod tests {
             ("ossaudio", "open", false),
             ("builtins", "eval", true),
             ("builtins", "set", false),
+            ("numpy.random._pickle", "__generator_ctor", false),
             ("numpy.core.multiarray", "_reconstruct", false),
             ("asyncio.unix_events", "_UnixSubprocessTransport._start", true),
             ("sklearn.linear_model._base", "LinearRegression", false),

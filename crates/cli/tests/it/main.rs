@@ -1,6 +1,7 @@
 //! The product through its binary: what goes in as files and flags, what comes out.
 #![expect(clippy::unwrap_used, reason = "how a test fails")]
 
+mod artifact;
 mod corpus;
 mod event_loop;
 mod hot_swap;
