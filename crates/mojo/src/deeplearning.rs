@@ -23,12 +23,14 @@
 //! files have none. Sources: `DeeplearningMojoReader`, `DeeplearningMojoModel`, `NeuralNetwork`,
 //! `ActivationUtils`, `GenModel.setInput`, `EasyPredictModelWrapper.predictAutoEncoder`.
 
+mod kernel;
 mod read;
 
 use crate::error::{RowError, RowErrorKind};
 use crate::label::correct_balance;
 use crate::link::java_min;
-use crate::math::exp;
+use crate::math::{exp, exp_all};
+use kernel::{ByInput, Lit, Order, ROWS};
 
 #[derive(Debug)]
 pub(crate) struct DeepLearning {
@@ -49,12 +51,17 @@ struct Layer {
     keep: Option<f64>,
     /// Weights of an output under maxout, else 1.
     channels: usize,
-    /// Row-major, `outputs * channels x inputs`.
-    weights: Vec<f32>,
+    weights: Weights,
     /// `outputs * channels`.
     biases: Vec<f64>,
-    /// Eight inputs that are 0 change no sum: the weights are finite, and there are categories.
-    skips_zeros: bool,
+}
+
+#[derive(Debug)]
+enum Weights {
+    /// Row-major, `outputs * channels x inputs`.
+    ByOutput(Vec<f32>),
+    /// Of the first layer, if there are categories and the weights are finite.
+    ByInput(ByInput),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,17 +99,30 @@ enum Link {
     Identity,
 }
 
-/// The inputs and the outputs of a layer.
+/// Buffers of one thread.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
-    from: Vec<f64>,
-    to: Vec<f64>,
-    /// Blocks of eight inputs that are not all 0.
-    lit: Vec<usize>,
+    /// The inputs of a row.
+    inputs: Vec<f64>,
+    lit: Lit,
+    sums: Vec<f64>,
+    /// What the last layer says about a row.
+    out: Vec<f64>,
+    /// Weights of each layer, as blocks of rows need them.
+    packed: Vec<Vec<f64>>,
+    one: Units<1>,
+    block: Units<ROWS>,
 }
 
-/// Inputs that are summed side by side.
-const LANES: usize = 8;
+/// What goes into a layer and what comes out, of rows side by side.
+#[derive(Debug, Default)]
+struct Units<const N: usize> {
+    from: Vec<[f64; N]>,
+    to: Vec<[f64; N]>,
+}
+
+/// From so many rows on a block costs less than they do one by one.
+const BLOCK_FROM: usize = 6;
 
 impl DeepLearning {
     pub(crate) fn is_classifier(&self) -> bool {
@@ -134,7 +154,11 @@ impl DeepLearning {
 
     pub(crate) fn memory_bytes(&self) -> usize {
         let of = |layer: &Layer| {
-            size_of_val(layer.weights.as_slice()) + size_of_val(layer.biases.as_slice())
+            let weights = match &layer.weights {
+                Weights::ByOutput(weights) => size_of_val(weights.as_slice()),
+                Weights::ByInput(weights) => weights.memory_bytes(),
+            };
+            weights + size_of_val(layer.biases.as_slice())
         };
         self.layers.iter().map(of).sum()
     }
@@ -143,22 +167,106 @@ impl DeepLearning {
         self.cat_offsets[self.cat_offsets.len() - 1] + self.scales.len()
     }
 
-    /// Fills `preds` as genmodel does, but for the label of a classification.
+    /// Scores rows that lie behind each other, all but the label of a classification.
     ///
-    /// `raw`: the row, model order, NaN = missing. `balance`: see [`correct_balance`].
-    pub(crate) fn score(
+    /// `raw`: row-major, rows x columns, model order, NaN = missing. `preds`: row-major, rows x
+    /// `stride`, filled as genmodel does. `balance`: see [`correct_balance`]. `done`: called with
+    /// the place of each row, its part of `preds` and whether it has an answer.
+    pub(crate) fn score_rows(
         &self,
         raw: &[f64],
         preds: &mut [f64],
+        stride: usize,
         balance: Option<&[Vec<f64>; 2]>,
         scratch: &mut Scratch,
-    ) -> Result<(), RowError> {
-        self.light_inputs(raw, &mut scratch.from);
-        for layer in &self.layers {
-            layer.apply(scratch);
-            std::mem::swap(&mut scratch.from, &mut scratch.to);
+        mut done: impl FnMut(usize, &mut [f64], Result<(), RowError>),
+    ) {
+        let width = self.cat_offsets.len() - 1 + self.scales.len();
+        let blocks = raw.chunks(ROWS * width).zip(preds.chunks_mut(ROWS * stride)).enumerate();
+        if raw.len() / width >= BLOCK_FROM {
+            self.pack(&mut scratch.packed);
         }
-        let out = scratch.from.as_slice();
+        for (block, (raw, preds)) in blocks {
+            let rows = raw.len() / width;
+            if rows >= BLOCK_FROM {
+                self.forward(raw, width, scratch, |scratch| &mut scratch.block, Layer::sum_block);
+            }
+            let each = raw.chunks_exact(width).zip(preds.chunks_exact_mut(stride));
+            for (r, (raw, preds)) in each.enumerate() {
+                scratch.out.clear();
+                if rows >= BLOCK_FROM {
+                    scratch.out.extend(scratch.block.from.iter().map(|unit| unit[r]));
+                } else {
+                    self.forward(raw, width, scratch, |scratch| &mut scratch.one, Layer::sum_row);
+                    scratch.out.extend_from_slice(scratch.one.from.as_flattened());
+                }
+                let answered = self.answer(&scratch.out, preds, balance);
+                done(block * ROWS + r, preds, answered);
+            }
+        }
+    }
+
+    fn pack(&self, packed: &mut Vec<Vec<f64>>) {
+        packed.resize_with(self.layers.len(), Vec::new);
+        for (layer, packed) in self.layers.iter().zip(packed) {
+            if let Weights::ByOutput(weights) = &layer.weights {
+                let inputs = weights.len() / layer.biases.len();
+                kernel::pack(weights, inputs, layer.order(), packed);
+            }
+        }
+    }
+
+    /// Sends up to `N` rows through the layers; what comes out is then in `from` of their units.
+    fn forward<const N: usize>(
+        &self,
+        raw: &[f64],
+        width: usize,
+        scratch: &mut Scratch,
+        units: impl Fn(&mut Scratch) -> &mut Units<N>,
+        sum: impl Fn(&Layer, &[f64], &[[f64; N]], &mut Vec<[f64; N]>),
+    ) {
+        let mut moved = std::mem::take(units(scratch));
+        let Units { from, to } = &mut moved;
+        let Scratch { inputs, lit, sums, packed, .. } = &mut *scratch;
+        let (layers, by_input) = match self.layers.split_first() {
+            Some((Layer { weights: Weights::ByInput(weights), .. }, _)) => (1, Some(weights)),
+            _ => (0, None),
+        };
+        from.clear();
+        for (r, row) in raw.chunks_exact(width).enumerate() {
+            self.light_inputs(row, inputs);
+            let units: &[f64] = match by_input {
+                None => inputs,
+                Some(weights) => {
+                    lit.inputs.clear();
+                    let places = inputs.iter().copied().enumerate();
+                    lit.inputs.extend(places.filter(|&(_, input)| input != 0.0));
+                    weights.row(&self.layers[0].biases, self.layers[0].order(), lit, sums);
+                    sums
+                }
+            };
+            // Rows that are not there are 0.
+            from.resize(units.len(), [0.0; N]);
+            from.iter_mut().zip(units).for_each(|(unit, &value)| unit[r] = value);
+        }
+        if by_input.is_some() {
+            self.layers[0].activate(from);
+        }
+        for (i, layer) in self.layers.iter().enumerate().skip(layers) {
+            sum(layer, packed.get(i).map_or(&[], Vec::as_slice), from, to);
+            layer.activate(to);
+            std::mem::swap(from, to);
+        }
+        *units(scratch) = moved;
+    }
+
+    /// From what the last layer says to genmodel's array.
+    fn answer(
+        &self,
+        out: &[f64],
+        preds: &mut [f64],
+        balance: Option<&[Vec<f64>; 2]>,
+    ) -> Result<(), RowError> {
         match &self.answer {
             Answer::Classes => {
                 if out.iter().any(|p| p.is_nan()) {
@@ -261,74 +369,57 @@ impl DeepLearning {
 }
 
 impl Layer {
-    /// Fills `scratch.to` from `scratch.from`.
-    fn apply(&self, scratch: &mut Scratch) {
-        let Scratch { from, to, lit } = scratch;
-        to.clear();
-        let rows = self.weights.chunks_exact(from.len()).zip(&self.biases);
-        if self.channels > 1 {
-            to.extend(rows.map(|(weights, bias)| {
-                weights.iter().zip(&*from).fold(0.0, |sum, (&w, x)| sum + x * f64::from(w)) + bias
-            }));
-        } else if self.skips_zeros {
-            lit.clear();
-            let blocks = from.as_chunks::<LANES>().0;
-            lit.extend((0..blocks.len()).filter(|&i| blocks[i].iter().any(|&x| x != 0.0)));
-            to.extend(rows.map(|(weights, bias)| {
-                let lanes = weights.as_chunks::<LANES>().0;
-                sum(lit.iter().map(|&i| (&lanes[i], &blocks[i])), weights, from) + bias
-            }));
-        } else {
-            let blocks = from.as_chunks::<LANES>().0;
-            to.extend(rows.map(|(weights, bias)| {
-                let lanes = weights.as_chunks::<LANES>().0;
-                sum(lanes.iter().zip(blocks), weights, from) + bias
-            }));
-        }
-        self.activation.apply(to, self.channels);
-        if let Some(keep) = self.keep {
-            to.iter_mut().for_each(|x| *x *= keep);
-        }
+    /// genmodel has another product for maxout.
+    fn order(&self) -> Order {
+        if self.channels > 1 { Order::Straight } else { Order::Lanes }
     }
-}
 
-/// Blocks of eight in eight partial sums, then what is left over.
-fn sum<'a>(
-    blocks: impl Iterator<Item = (&'a [f32; LANES], &'a [f64; LANES])>,
-    weights: &[f32],
-    inputs: &[f64],
-) -> f64 {
-    let mut lanes = [0.0; LANES];
-    for (weights, inputs) in blocks {
-        for lane in 0..LANES {
-            lanes[lane] += f64::from(weights[lane]) * inputs[lane];
+    fn sum_row(&self, _: &[f64], from: &[[f64; 1]], to: &mut Vec<[f64; 1]>) {
+        if let Weights::ByOutput(weights) = &self.weights {
+            to.resize(self.biases.len(), [0.0]);
+            let (from, to) = (from.as_flattened(), to.as_flattened_mut());
+            kernel::row(weights, &self.biases, self.order(), from, to);
         }
     }
-    let [a, b, c, d, e, f, g, h] = lanes;
-    let mut sum = a + b + c + d;
-    sum += e + f + g + h;
-    let rest = weights.as_chunks::<LANES>().1.iter().zip(inputs.as_chunks::<LANES>().1);
-    rest.fold(sum, |sum, (&weight, input)| sum + f64::from(weight) * input)
+
+    fn sum_block(&self, packed: &[f64], from: &[[f64; ROWS]], to: &mut Vec<[f64; ROWS]>) {
+        kernel::block(packed, &self.biases, self.order(), from, to);
+    }
+
+    /// From sums to outputs, in place.
+    fn activate<const N: usize>(&self, x: &mut Vec<[f64; N]>) {
+        self.activation.apply(x, self.channels);
+        if let Some(keep) = self.keep {
+            x.as_flattened_mut().iter_mut().for_each(|x| *x *= keep);
+        }
+    }
 }
 
 impl Activation {
-    /// `channels`: sums that belong to one output under maxout.
-    fn apply(self, x: &mut Vec<f64>, channels: usize) {
+    /// `x`: sums of rows side by side. `channels`: sums that belong to one output under maxout.
+    fn apply<const N: usize>(self, x: &mut Vec<[f64; N]>, channels: usize) {
+        let each = x.as_flattened_mut();
         match self {
             Self::Linear => {}
             Self::Softmax => softmax(x),
             Self::ExpRectifier => {
-                x.iter_mut().filter(|x| **x < 0.0).for_each(|x| *x = exp(*x) - 1.0);
+                each.iter_mut().filter(|x| **x < 0.0).for_each(|x| *x = exp(*x) - 1.0);
             }
-            Self::Rectifier => x.iter_mut().for_each(|x| *x = 0.5 * (*x + x.abs())),
-            Self::Tanh => x.iter_mut().for_each(|x| *x = 1.0 - 2.0 / (1.0 + exp(2.0 * *x))),
+            Self::Rectifier => each.iter_mut().for_each(|x| *x = 0.5 * (*x + x.abs())),
+            Self::Tanh => {
+                each.iter_mut().for_each(|x| *x *= 2.0);
+                exp_all(each);
+                each.iter_mut().for_each(|x| *x = 1.0 - 2.0 / (1.0 + *x));
+            }
             Self::Maxout => {
                 let outputs = x.len() / channels;
+                // NaN gives way to its neighbour on the right.
+                let larger = |a: f64, b: f64| if a > b { a } else { b };
                 for i in 0..outputs {
-                    // NaN gives way to its neighbour on the right.
-                    let larger = |a: f64, &b: &f64| if a > b { a } else { b };
                     let channels = &x[i * channels..(i + 1) * channels];
-                    x[i] = channels.iter().fold(channels[0], larger);
+                    x[i] = channels.iter().fold(channels[0], |largest, channel| {
+                        std::array::from_fn(|row| larger(largest[row], channel[row]))
+                    });
                 }
                 x.truncate(outputs);
             }
@@ -336,14 +427,24 @@ impl Activation {
     }
 }
 
-fn softmax(x: &mut [f64]) {
-    let max = x.iter().fold(x[0], |max, &x| if max < x { x } else { max });
-    let mut scale = 0.0;
-    for x in &mut *x {
-        *x = exp(*x - max);
-        scale += *x;
+fn softmax<const N: usize>(x: &mut [[f64; N]]) {
+    let mut max = x[0];
+    for x in &*x {
+        for (max, &x) in max.iter_mut().zip(x) {
+            *max = if *max < x { x } else { *max };
+        }
     }
-    x.iter_mut().for_each(|x| *x /= scale);
+    for x in &mut *x {
+        x.iter_mut().zip(max).for_each(|(x, max)| *x -= max);
+    }
+    exp_all(x.as_flattened_mut());
+    let mut scale = [0.0; N];
+    for x in &*x {
+        scale.iter_mut().zip(x).for_each(|(scale, x)| *scale += x);
+    }
+    for x in &mut *x {
+        x.iter_mut().zip(scale).for_each(|(x, scale)| *x /= scale);
+    }
 }
 
 impl Link {
@@ -364,35 +465,6 @@ fn refused(message: &str) -> RowError {
 mod tests {
     use super::*;
 
-    fn layer(activation: Activation, inputs: usize, skips_zeros: bool) -> Layer {
-        let weight = |i: usize| (i * 37 % 101) as f32 / 64.0 - 0.7;
-        Layer {
-            activation,
-            keep: None,
-            channels: 1,
-            weights: (0..3 * inputs).map(weight).collect(),
-            biases: vec![0.1, -0.2, 0.3],
-            skips_zeros,
-        }
-    }
-
-    #[test]
-    fn skipping_zeros_changes_no_bit() {
-        for inputs in 1..40 {
-            for lit in 0..inputs {
-                let mut from = vec![0.0; inputs];
-                from[lit] = 1.0;
-                from[inputs - 1] = -0.37;
-                let apply = |skips_zeros| {
-                    let mut scratch = Scratch { from: from.clone(), ..Scratch::default() };
-                    layer(Activation::Linear, inputs, skips_zeros).apply(&mut scratch);
-                    scratch.to.iter().map(|x| x.to_bits()).collect::<Vec<_>>()
-                };
-                assert_eq!(apply(true), apply(false), "{lit} of {inputs}");
-            }
-        }
-    }
-
     #[test]
     fn activations_are_genmodels() {
         let table: [(Activation, &[f64], &[f64]); 5] = [
@@ -403,10 +475,12 @@ mod tests {
             (Activation::Softmax, &[7.0, 7.0], &[0.5, 0.5]),
         ];
         for (activation, x, expected) in table {
-            let mut x = x.to_vec();
+            // Side by side with a row of others.
+            let mut x: Vec<[f64; 2]> = x.iter().map(|&x| [-x, x]).collect();
             activation.apply(&mut x, 2);
-            let bits = |x: &[f64]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-            assert_eq!(bits(&x), bits(expected), "{activation:?}");
+            let found: Vec<u64> = x.iter().map(|x| x[1].to_bits()).collect();
+            let expected: Vec<u64> = expected.iter().map(|x| x.to_bits()).collect();
+            assert_eq!(found, expected, "{activation:?}");
         }
     }
 

@@ -2,12 +2,30 @@
 //!
 //! `eta = sum of the coefficients of the levels, then of coefficient x number, + intercept`, in
 //! this order; then the inverse link, softmax, or differences of logistic curves (ordinal).
+//! One-hot columns are never built: a level is the place of its coefficient. The sums of several
+//! rows run side by side, each in its own order.
 //! Source: `GlmMojoReader`, `GlmMojoModel`, `GlmMultinomialMojoModel`, `GlmOrdinalMojoModel`.
 
 use crate::error::{LoadError, RowError, RowErrorKind};
 use crate::link::GlmLink;
-use crate::math::exp;
+use crate::math::{exp, exp_all};
 use crate::reader::Reader;
+
+/// Rows whose predictors wait for their means together.
+const BLOCK: usize = 256;
+/// Rows whose sums run abreast: an addition waits for the one before it in its own row only.
+const ABREAST: usize = 8;
+/// No coefficient has this place.
+const ABSENT: usize = usize::MAX;
+
+/// Buffers of one thread.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    etas: Vec<f64>,
+    fit: Vec<bool>,
+    slots: Vec<usize>,
+    numbers: Vec<f64>,
+}
 
 #[derive(Debug)]
 pub(crate) struct Glm {
@@ -85,35 +103,178 @@ impl Glm {
         size_of_val(self.beta.as_slice()) + size_of_val(self.cat_offsets.as_slice())
     }
 
-    /// Fills `preds` as genmodel does, the label included.
+    /// Scores rows that lie behind each other, as genmodel does, the label included.
     ///
-    /// `raw`: the row, model order, NaN = missing. `preds`: `[label, p...]` or `[value]`.
-    pub(crate) fn score(
+    /// `raw`: row-major, rows x columns, model order, NaN = missing. `preds`: row-major, rows x
+    /// `stride`, `[label, p...]` or `[value]`. `refuse`: called with the place of each row that
+    /// has no answer.
+    pub(crate) fn score_rows(
         &self,
         raw: &[f64],
-        offset: f64,
+        offsets: &[f64],
         preds: &mut [f64],
-    ) -> Result<(), RowError> {
-        match self.family {
-            Family::Regression(link) => {
-                preds[0] = link.mean(self.eta(raw, 0)? + offset);
+        stride: usize,
+        scratch: &mut Scratch,
+        mut refuse: impl FnMut(usize, RowError),
+    ) {
+        let width = self.columns();
+        if self.family == Family::Ordinal {
+            let rows = raw.chunks_exact(width).zip(offsets).zip(preds.chunks_exact_mut(stride));
+            for (row, ((raw, &offset), preds)) in rows.enumerate() {
+                if let Err(error) = self.ordinal(raw, offset, preds) {
+                    refuse(row, error);
+                }
             }
-            Family::Binomial { link, threshold } => {
-                let mean = link.mean(self.eta(raw, 0)? + offset);
+            return;
+        }
+        let blocks = raw.chunks(BLOCK * width).zip(offsets.chunks(BLOCK));
+        let blocks = blocks.zip(preds.chunks_mut(BLOCK * stride)).enumerate();
+        for (block, ((raw, offsets), preds)) in blocks {
+            self.etas(raw, scratch);
+            let Scratch { etas, fit, .. } = &mut *scratch;
+            match self.family {
+                Family::Regression(link) | Family::Binomial { link, .. } => {
+                    etas.iter_mut().zip(offsets).for_each(|(eta, offset)| *eta += offset);
+                    link.means(etas);
+                }
+                Family::Multinomial | Family::Ordinal => {}
+            }
+            let rows = preds.chunks_exact_mut(stride).zip(etas.chunks_exact(self.classes()));
+            for (row, (preds, means)) in rows.enumerate() {
+                if fit[row] {
+                    self.answer(means, preds);
+                } else {
+                    refuse(block * BLOCK + row, out_of_range());
+                }
+            }
+        }
+    }
+
+    /// From means, or etas of several classes, to genmodel's array.
+    fn answer(&self, means: &[f64], preds: &mut [f64]) {
+        match self.family {
+            Family::Regression(_) => preds[0] = means[0],
+            Family::Binomial { threshold, .. } => {
+                let mean = means[0];
                 preds[0] = f64::from(u8::from(mean >= threshold));
                 preds[1] = 1.0 - mean;
                 preds[2] = mean;
             }
             // The offset has no say in multinomial models: genmodel ignores it.
-            Family::Multinomial => {
-                for class in 0..preds.len() - 1 {
-                    preds[class + 1] = self.eta(raw, class)?;
-                }
+            Family::Multinomial | Family::Ordinal => {
+                preds[1..].copy_from_slice(means);
                 softmax(preds);
             }
-            Family::Ordinal => self.ordinal(raw, offset, preds)?,
         }
-        Ok(())
+    }
+
+    /// Length of the raw row.
+    fn columns(&self) -> usize {
+        let cats = self.cat_offsets.len() - 1;
+        cats + self.width - 1 - self.cat_offsets[cats]
+    }
+
+    /// Sets of coefficients.
+    fn classes(&self) -> usize {
+        self.beta.len() / self.width
+    }
+
+    /// The linear predictors of a block, row-major, rows x classes, and whether each row fits.
+    fn etas(&self, raw: &[f64], scratch: &mut Scratch) {
+        let cats = self.cat_offsets.len() - 1;
+        let (columns, classes) = (self.columns(), self.classes());
+        let nums = columns - cats;
+        let Scratch { etas, fit, slots, numbers } = scratch;
+        let rows = raw.len() / columns;
+        // Rows that fill the last few up add to sums that nobody reads.
+        slots.resize(rows.next_multiple_of(ABREAST) * cats, ABSENT);
+        numbers.resize(rows.next_multiple_of(ABREAST) * nums, 0.0);
+        fit.clear();
+        fit.resize(rows, true);
+        self.locate(raw, slots, numbers, fit);
+        etas.clear();
+        etas.resize(rows.next_multiple_of(ABREAST) * classes, 0.0);
+        for (i, etas) in etas.chunks_exact_mut(ABREAST * classes).enumerate() {
+            let slots = &slots[i * ABREAST * cats..][..ABREAST * cats];
+            let numbers = &numbers[i * ABREAST * nums..][..ABREAST * nums];
+            for (class, beta) in self.beta.chunks_exact(self.width).enumerate() {
+                let sums = self.sums(beta, slots, numbers);
+                for (etas, sum) in etas.chunks_exact_mut(classes).zip(sums) {
+                    etas[class] = sum;
+                }
+            }
+        }
+        etas.truncate(rows * classes);
+    }
+
+    /// The linear predictors of some rows in one class: independent sums that run abreast.
+    fn sums(&self, beta: &[f64], slots: &[usize], numbers: &[f64]) -> [f64; ABREAST] {
+        let cats = self.cat_offsets.len() - 1;
+        let levels = self.cat_offsets[cats];
+        let mut sums = [0.0; ABREAST];
+        for column in 0..cats {
+            for (row, sum) in sums.iter_mut().enumerate() {
+                // -0 changes no sum.
+                *sum += beta.get(slots[row * cats + column]).copied().unwrap_or(-0.0);
+            }
+        }
+        let (coefficients, intercept) = (&beta[levels..self.width - 1], beta[self.width - 1]);
+        let nums = coefficients.len();
+        if nums > 0 {
+            let rows: [&[f64]; ABREAST] = std::array::from_fn(|row| &numbers[row * nums..][..nums]);
+            for (column, beta) in coefficients.iter().enumerate() {
+                for (sum, row) in sums.iter_mut().zip(rows) {
+                    *sum += beta * row[column];
+                }
+            }
+        }
+        sums.map(|sum| sum + intercept)
+    }
+
+    /// Finds each level's coefficient and fills missing numbers.
+    ///
+    /// `slots`: rows x categories, [`ABSENT`] where a level has no coefficient; `numbers`: rows x
+    /// numbers; `fit`: false where a category is no level at all.
+    fn locate(&self, raw: &[f64], slots: &mut [usize], numbers: &mut [f64], fit: &mut [bool]) {
+        let cats = self.cat_offsets.len() - 1;
+        let nums = self.columns() - cats;
+        let (modes, means) = match &self.imputed {
+            Some(imputed) => imputed.split_at(cats),
+            None => (&[][..], &[][..]),
+        };
+        for (row, raw) in raw.chunks_exact(cats + nums).enumerate() {
+            let (levels, values) = raw.split_at(cats);
+            fit[row] = self.locate_levels(levels, modes, &mut slots[row * cats..][..cats]);
+            let numbers = &mut numbers[row * nums..][..nums];
+            if self.imputed.is_some() {
+                for ((number, &value), &mean) in numbers.iter_mut().zip(values).zip(means) {
+                    *number = if value.is_nan() { mean } else { value };
+                }
+            } else {
+                numbers.copy_from_slice(values);
+            }
+        }
+    }
+
+    fn locate_levels(&self, levels: &[f64], modes: &[f64], slots: &mut [usize]) -> bool {
+        let skipped = if self.skips_first_level { 1.0 } else { 0.0 };
+        let mut fit = true;
+        for (column, (slot, &value)) in slots.iter_mut().zip(levels).enumerate() {
+            let value = match modes.get(column) {
+                Some(&mode) if value.is_nan() => mode,
+                _ => value,
+            };
+            let is_base = self.skips_first_level && value == 0.0;
+            let level = value - skipped;
+            let index = level as i32;
+            let is_level = f64::from(index) == level && index >= 0;
+            fit &= is_level || is_base;
+            let place = self.cat_offsets[column] + index.max(0) as usize;
+            // A level that training did not see has no coefficient.
+            let has = is_level && !is_base && place < self.cat_offsets[column + 1];
+            *slot = if has { place } else { ABSENT };
+        }
+        fit
     }
 
     /// Why there are no contributions, if so: they are shares of one linear predictor.
@@ -131,7 +292,7 @@ impl Glm {
 
     /// Shares of the columns in the linear predictor, and the intercept behind them:
     /// `beta x value` of numbers, the level's coefficient of categories, the replacement's where a
-    /// missing value is replaced. They are the terms that [`Glm::score`] adds up.
+    /// missing value is replaced. They are the terms that [`Glm::score_rows`] adds up.
     ///
     /// `phi`: one more than columns.
     pub(crate) fn contribute(&self, raw: &[f64], phi: &mut [f32]) {
@@ -307,12 +468,9 @@ pub(crate) fn read_offsets(offsets: Vec<i32>, cats: usize) -> Option<Vec<usize>>
 /// probability: genmodel starts both searches there.
 pub(crate) fn softmax(preds: &mut [f64]) {
     let max = preds[1..].iter().fold(0.0, |max, &eta| if eta > max { eta } else { max });
-    let mut sum = 0.0;
-    for p in &mut preds[1..] {
-        *p = exp(*p - max);
-        sum += *p;
-    }
-    let scale = 1.0 / sum;
+    preds[1..].iter_mut().for_each(|p| *p -= max);
+    exp_all(&mut preds[1..]);
+    let scale = 1.0 / preds[1..].iter().fold(0.0, |sum, p| sum + p);
     let mut best = 0.0;
     preds[0] = 0.0;
     for class in 1..preds.len() {

@@ -87,6 +87,7 @@ mod svm;
 mod target_encoder;
 mod tree;
 mod uplift;
+mod widest;
 mod word2vec;
 mod xgboost;
 

@@ -1,6 +1,6 @@
 //! From margin to mean.
 
-use crate::math::{exp, pow};
+use crate::math::{exp, exp_all, pow};
 
 /// Inverse links of GBM. Source: `GbmMojoModel.linkInv`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +88,22 @@ impl GlmLink {
             Self::Inverse => 1.0 / java_max(1e-5, eta),
             Self::Tweedie { power: 0.0 } => java_max(2e-16, exp(eta)),
             Self::Tweedie { power } => pow(eta, 1.0 / power),
+        }
+    }
+}
+
+impl GlmLink {
+    /// [`GlmLink::mean`] of each, in place.
+    pub(crate) fn means(self, etas: &mut [f64]) {
+        match self {
+            Self::Identity => {}
+            Self::Logit => {
+                etas.iter_mut().for_each(|eta| *eta = -*eta);
+                exp_all(etas);
+                etas.iter_mut().for_each(|eta| *eta = 1.0 / (*eta + 1.0));
+            }
+            Self::Log => exp_all(etas),
+            _ => etas.iter_mut().for_each(|eta| *eta = self.mean(*eta)),
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::error::{LoadError, RowError};
 use crate::extisofor::{self, ExtendedIsolationForest};
 use crate::gam::Gam;
 use crate::gbm::Gbm;
-use crate::glm::Glm;
+use crate::glm::{self, Glm};
 use crate::glrm::{self, Glrm};
 use crate::head::{Category, Head, class_shares};
 use crate::isofor::IsolationForest;
@@ -74,6 +74,7 @@ pub(crate) enum Algorithm {
 pub(crate) struct Scratch {
     trees: kernel::Scratch<f64>,
     pub(crate) xgboost: xgboost::Scratch,
+    glm: glm::Scratch,
     glrm: glrm::Scratch,
     deeplearning: deeplearning::Scratch,
     coxph: coxph::Scratch,
@@ -183,6 +184,19 @@ impl Scorer {
         if let Algorithm::Ensemble(ensemble) = &self.algorithm {
             return ensemble.score_rows(raw, width, preds, scratch, &mut refuse);
         }
+        if let Algorithm::Glm(glm) = &self.algorithm {
+            return glm.score_rows(raw, offsets, preds, stride, &mut scratch.glm, refuse);
+        }
+        if let Algorithm::DeepLearning(network) = &self.algorithm {
+            let (balance, labels) = (self.balance.as_ref(), network.is_classifier());
+            let scratch = &mut scratch.deeplearning;
+            let done = |row: usize, preds: &mut [f64], answered| match answered {
+                Err(error) => refuse(row, error),
+                Ok(()) if labels => self.labeller.label(preds, &raw[row * width..][..width]),
+                Ok(()) => {}
+            };
+            return network.score_rows(raw, preds, stride, balance, scratch, done);
+        }
         if let Some((forest, place)) = self.forest() {
             preds.fill(0.0);
             forest.add_margins(raw, width, preds, stride, place, &mut scratch.trees);
@@ -278,17 +292,9 @@ impl Scorer {
                 return Ok(());
             }
             Algorithm::XGBoost(_) => {}
-            Algorithm::DeepLearning(network) => {
-                let balance = self.balance.as_ref();
-                network.score(raw, preds, balance, &mut scratch.deeplearning)?;
-                if !network.is_classifier() {
-                    return Ok(());
-                }
-            }
             Algorithm::CoxPh(coxph) => coxph.score(raw, offset, preds, &mut scratch.coxph)?,
             // Their labels are their own affair.
             Algorithm::Gam(gam) => return gam.score(raw, offset, preds),
-            Algorithm::Glm(glm) => return glm.score(raw, offset, preds),
             Algorithm::RuleFit(rulefit) => return rulefit.score(raw, preds, scratch),
             Algorithm::Pipeline(pipeline) => return pipeline.score(raw, preds, scratch),
             Algorithm::KLime(klime) => return klime.score(raw, preds, scratch),
@@ -308,7 +314,9 @@ impl Scorer {
                 return Ok(());
             }
             Algorithm::Word2Vec(_) => preds.fill(f64::NAN),
-            Algorithm::Ensemble(_) => unreachable!("ensembles score whole blocks"),
+            Algorithm::Ensemble(_) | Algorithm::DeepLearning(_) | Algorithm::Glm(_) => {
+                unreachable!("they score whole blocks")
+            }
         }
         if preds.len() > 1 {
             self.labeller.label(preds, raw);

@@ -6,7 +6,8 @@
     clippy::expect_used
 )]
 
-use super::{Activation, Answer, DeepLearning, Layer, Link};
+use super::kernel::ByInput;
+use super::{Activation, Answer, DeepLearning, Layer, Link, Weights};
 use crate::error::LoadError;
 use crate::glm::read_offsets;
 use crate::head::{Category, Head};
@@ -173,8 +174,13 @@ fn read_layers(
         };
         let mut layer = read_layer(reader, i, inputs, outputs, activation)?;
         layer.keep = (drops && ratio > 0.0).then_some(1.0 - ratio);
-        layer.skips_zeros =
-            i == 0 && has_categories && layer.weights.iter().all(|weight| weight.is_finite());
+        if let Weights::ByOutput(weights) = &layer.weights
+            && i == 0
+            && has_categories
+            && weights.iter().all(|weight| weight.is_finite())
+        {
+            layer.weights = Weights::ByInput(ByInput::new(weights, inputs));
+        }
         layers.push(layer);
     }
     Ok(layers)
@@ -238,5 +244,5 @@ fn read_layer(
     } else {
         weights
     };
-    Ok(Layer { activation, keep: None, channels, weights, biases, skips_zeros: false })
+    Ok(Layer { activation, keep: None, channels, weights: Weights::ByOutput(weights), biases })
 }
