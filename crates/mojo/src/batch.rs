@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::encode::Cell;
 use crate::error::RowError;
-use crate::explain::{Explanations, LeafPaths};
+use crate::explain::{Explainer, Explanations, LeafPaths};
 use crate::head::Category;
 use crate::model::Model;
 use crate::output::Output;
@@ -227,12 +227,19 @@ impl Batch {
             return;
         }
         let model = Arc::clone(&self.model);
-        let rows = self.raw[from * model.encoder.width..].chunks_exact(model.encoder.width);
-        let rows = rows.zip(&self.offsets[from..]).zip(&self.refused[from..]);
-        for ((raw, offset), refused) in rows {
-            let row = refused.is_none().then_some((raw, *offset));
-            let scratch = &mut self.scratch.xgboost;
-            model.explainer.explain(&model.scorer, row, &mut self.explained, scratch);
+        let raw = &self.raw[from * model.encoder.width..];
+        let scratch = &mut self.scratch.xgboost;
+        model.explainer.contribute(
+            &model.scorer,
+            raw,
+            &self.offsets[from..],
+            &mut self.explained,
+            scratch,
+        );
+        let rows = raw.chunks_exact(model.encoder.width);
+        for (raw, refused) in rows.zip(&self.refused[from..]) {
+            let raw = refused.is_none().then_some(raw);
+            Explainer::explain(&model.scorer, raw, &mut self.explained, scratch);
         }
     }
 

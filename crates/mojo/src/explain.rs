@@ -185,44 +185,60 @@ impl Explainer {
         }
     }
 
-    /// Explains one more row, given with its offset; `None` is a row without an answer, which gets a
-    /// place only.
-    pub(crate) fn explain(
+    /// Contributions of more rows, those without an answer included: what they have in common is
+    /// computed once.
+    ///
+    /// `raw`: row-major, rows x columns; `offsets`: one per row.
+    pub(crate) fn contribute(
         &self,
         scorer: &Scorer,
-        row: Option<(&[f64], f64)>,
+        raw: &[f64],
+        offsets: &[f64],
+        out: &mut Explanations,
+        scratch: &mut xgboost::Scratch,
+    ) {
+        let len = out.plan.contributions;
+        let Some(offered) = self.contributions.as_ref().ok().filter(|_| len > 0) else { return };
+        let (start, width) = (out.contributions.len(), scorer.width);
+        out.contributions.resize(start + raw.len() / width * len, 0.0);
+        let phi = &mut out.contributions[start..];
+        phi.iter_mut().skip(len - 1).step_by(len).for_each(|bias| *bias = offered.init);
+        match (&scorer.algorithm, scorer.forest()) {
+            (Algorithm::XGBoost(xgboost), _) => {
+                xgboost.contribute(raw, width, phi, len, scratch, &mut out.shap);
+            }
+            (_, Some((forest, _))) => forest.contribute(raw, width, phi, len, &mut out.shap),
+            (Algorithm::Glm(glm), _) => {
+                let rows = raw.chunks_exact(width).zip(phi.chunks_exact_mut(len));
+                rows.for_each(|(raw, phi)| glm.contribute(raw, phi));
+            }
+            _ => {}
+        }
+        if offered.has_offset {
+            for (phi, &offset) in phi.chunks_exact_mut(len).zip(offsets) {
+                phi.swap(len - 2, len - 1);
+                phi[len - 2] = offset as f32;
+            }
+        }
+        if let Some((share, divisor)) = offered.average {
+            for sum in phi.iter_mut().filter(|sum| **sum != 0.0) {
+                *sum = share + *sum / divisor;
+            }
+        }
+    }
+
+    /// Leaves and stages of one more row; `None` is a row without an answer, which gets a place only.
+    pub(crate) fn explain(
+        scorer: &Scorer,
+        raw: Option<&[f64]>,
         out: &mut Explanations,
         scratch: &mut xgboost::Scratch,
     ) {
         let plan = out.plan;
-        let Some((raw, offset)) = row else {
+        let Some(raw) = raw else {
             out.skip();
             return;
         };
-        if let (Ok(offered), 1..) = (&self.contributions, plan.contributions) {
-            let start = out.contributions.len();
-            out.contributions.resize(start + plan.contributions, 0.0);
-            let phi = &mut out.contributions[start..];
-            phi[plan.contributions - 1] = offered.init;
-            match (&scorer.algorithm, scorer.forest()) {
-                (Algorithm::XGBoost(xgboost), _) => {
-                    xgboost.contribute(raw, phi, scratch, &mut out.shap);
-                }
-                (_, Some((forest, _))) => forest.contribute(raw, phi, &mut out.shap),
-                (Algorithm::Glm(glm), _) => glm.contribute(raw, phi),
-                _ => {}
-            }
-            if offered.has_offset {
-                let bias = phi.len() - 1;
-                phi.swap(bias - 1, bias);
-                phi[bias - 1] = offset as f32;
-            }
-            if let Some((share, divisor)) = offered.average {
-                for sum in phi.iter_mut().filter(|sum| **sum != 0.0) {
-                    *sum = share + *sum / divisor;
-                }
-            }
-        }
         if plan.trees > 0 {
             out.assign(scorer, raw, scratch);
         }
@@ -398,8 +414,7 @@ impl Explanations {
     }
 
     fn skip(&mut self) {
-        let Plan { contributions, trees, stages, leaves } = self.plan;
-        self.contributions.resize(self.contributions.len() + contributions, f32::NAN);
+        let Plan { trees, stages, leaves, .. } = self.plan;
         self.stages.resize(self.stages.len() + stages, f64::NAN);
         match leaves {
             Some(LeafAssignment::Paths) => self.paths.resize(self.paths.len() + trees, None),

@@ -4,8 +4,8 @@
 //! Source: `SharedTreeMojoModel.getLeafNodeAssignments`, `scoreStagedPredictions`,
 //! `SharedTreeMojoModelWithContributions`.
 
-use super::shap::{self, Step, Walk};
-use super::{Forest, LEAF, NA_VS_REST, Node, Weights};
+use super::shap::{self, Shape, Trees};
+use super::{Forest, LEAF, NA_VS_REST, Weights};
 
 /// Where a row ends in a tree.
 pub(crate) struct Leaf {
@@ -93,52 +93,55 @@ impl Forest {
 
     /// Adds each column's contribution to `phi`, and the means of the trees to its last place.
     ///
+    /// `rows`: row-major, rows x columns; `phi`: row-major, rows x `stride`.
     /// Source: `TreeSHAPEnsemble.calculateContributions`.
-    pub(crate) fn contribute(&self, row: &[f64], phi: &mut [f32], scratch: &mut shap::Scratch) {
-        let (Ok(weights), Some((bias, _))) = (&self.weights, phi.split_last()) else { return };
-        let mut sum = *bias;
-        let walker = Walker { forest: self, weights, row };
+    pub(crate) fn contribute(
+        &self,
+        rows: &[f64],
+        columns: usize,
+        phi: &mut [f32],
+        stride: usize,
+        scratch: &mut shap::Scratch,
+    ) {
+        let Ok(weights) = &self.weights else { return };
+        let walker = Walker { forest: self, weights, rows, columns };
         for (&root, mean) in self.roots.iter().flatten().zip(&weights.means) {
-            sum += mean;
-            shap::add(&walker, root as usize, phi, scratch);
-        }
-        if let Some(bias) = phi.last_mut() {
-            *bias = sum;
+            phi.iter_mut().skip(stride - 1).step_by(stride).for_each(|bias| *bias += mean);
+            shap::add(&walker, root as usize, phi, stride, scratch);
         }
     }
 }
 
-/// A row on its way through trees.
+/// Rows on their way through trees.
 struct Walker<'a> {
     forest: &'a Forest,
     weights: &'a Weights,
-    row: &'a [f64],
+    rows: &'a [f64],
+    columns: usize,
 }
 
-impl Walk for Walker<'_> {
-    fn step(&self, at: usize) -> Step {
+impl Trees for Walker<'_> {
+    fn shape(&self, at: usize) -> Shape {
         let node = &self.forest.nodes[at];
         if node.flags & LEAF != 0 {
-            return Step::Leaf(f32::from_bits(node.value));
+            return Shape::Leaf(f32::from_bits(node.value));
         }
-        let (left, right) = (at + 1, node.right as usize);
-        let (hot, cold) = if self.goes_right(node) { (right, left) } else { (left, right) };
-        Step::Split { feature: usize::from(node.column), hot, cold }
+        Shape::Split { feature: node.column.into(), left: at + 1, right: node.right as usize }
+    }
+
+    /// As in scoring, but for tests for missing values: there only NaN counts as missing, no level
+    /// beyond the domain or beyond an earlier set. Source: `SharedTreeNode.next`.
+    fn goes_right(&self, at: usize, row: usize) -> bool {
+        let node = &self.forest.nodes[at];
+        let row = &self.rows[row * self.columns..][..self.columns];
+        if node.flags & NA_VS_REST != 0 {
+            return row[usize::from(node.column)].is_nan();
+        }
+        self.forest.goes_right(node, row)
     }
 
     fn weight(&self, at: usize) -> f32 {
         self.weights.nodes[at]
-    }
-}
-
-impl Walker<'_> {
-    /// As in scoring, but for tests for missing values: there only NaN counts as missing, no level
-    /// beyond the domain or beyond an earlier set. Source: `SharedTreeNode.next`.
-    fn goes_right(&self, node: &Node) -> bool {
-        if node.flags & NA_VS_REST != 0 {
-            return self.row[usize::from(node.column)].is_nan();
-        }
-        self.forest.goes_right(node, self.row)
     }
 }
 
@@ -154,8 +157,8 @@ pub(crate) fn too_deep(depth: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Rules;
     use super::super::kernel::Kept;
+    use super::super::{Node, Rules};
     use super::*;
 
     /// One column, and a chain of splits of it; each goes on to the right for values of 0 and more.
@@ -224,7 +227,7 @@ mod tests {
         {
             assert_eq!(forest.leaf(0, &[level]), scored, "{level}");
             let mut phi = [0.0, 0.0];
-            forest.contribute(&[level], &mut phi, &mut shap::Scratch::default());
+            forest.contribute(&[level], 1, &mut phi, 2, &mut shap::Scratch::default());
             assert_eq!(phi, [explained, 0.0], "{level}");
         }
     }

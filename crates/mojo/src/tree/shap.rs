@@ -7,20 +7,24 @@
 //! Without recursion; the caller bounds the depth with [`DEPTH_MAX`], as time grows with
 //! leaves x depth² and the paths take 8 bytes x depth².
 
+mod rows;
+
 /// Trees with more edges between root and leaf have no contributions: a row's would take minutes.
 pub(crate) const DEPTH_MAX: usize = 512;
 
-/// A node as one row sees it.
-pub(crate) enum Step {
+/// A node.
+pub(crate) enum Shape {
     /// The end, with its prediction.
     Leaf(f32),
-    /// A test of a feature: the child that the row goes to, and the other one.
-    Split { feature: usize, hot: usize, cold: usize },
+    /// A test of a feature, and both children.
+    Split { feature: usize, left: usize, right: usize },
 }
 
-/// Trees and a row to go through them.
-pub(crate) trait Walk {
-    fn step(&self, node: usize) -> Step;
+/// Trees and rows to go through them.
+pub(crate) trait Trees {
+    fn shape(&self, node: usize) -> Shape;
+    /// The way that a row takes.
+    fn goes_right(&self, node: usize, row: usize) -> bool;
     /// How much of the training data passed through a node.
     fn weight(&self, node: usize) -> f32;
 }
@@ -54,6 +58,7 @@ struct Visit {
 /// Buffers of one thread.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
+    rows: rows::Scratch,
     /// The paths to a node and to all nodes above it, behind each other.
     path: Vec<Element>,
     visits: Vec<Visit>,
@@ -61,12 +66,32 @@ pub(crate) struct Scratch {
     shares: Vec<f32>,
 }
 
-/// Adds the contributions of one tree to `phi`, one place per feature.
+/// From so many rows on it pays to see what they have in common.
+const ROWS_MIN: usize = 4;
+
+/// Adds the contributions of one tree to `phi`, row-major, rows x `stride`, one place per feature.
 ///
 /// # Panics
 /// If `phi` has no place for a feature.
-pub(crate) fn add(tree: &impl Walk, root: usize, phi: &mut [f32], scratch: &mut Scratch) {
-    let Scratch { path: paths, visits, shares } = scratch;
+pub(crate) fn add(
+    trees: &impl Trees,
+    root: usize,
+    phi: &mut [f32],
+    stride: usize,
+    scratch: &mut Scratch,
+) {
+    let pays = phi.len() / stride >= ROWS_MIN;
+    if pays && rows::add(trees, root, phi, stride, &mut scratch.rows) {
+        return;
+    }
+    for (row, phi) in phi.chunks_exact_mut(stride).enumerate() {
+        add_row(trees, root, row, phi, scratch);
+    }
+}
+
+/// The definition.
+fn add_row(tree: &impl Trees, root: usize, row: usize, phi: &mut [f32], scratch: &mut Scratch) {
+    let Scratch { path: paths, visits, shares, .. } = scratch;
     visits.clear();
     visits.push(Visit { node: root, parent: 0, depth: 0, zero: 1.0, one: 1.0, feature: -1 });
     while let Some(visit) = visits.pop() {
@@ -78,17 +103,18 @@ pub(crate) fn add(tree: &impl Walk, root: usize, phi: &mut [f32], scratch: &mut 
         paths.copy_within(visit.parent..start, start);
         let path = &mut paths[start..=start + depth];
         extend(path, visit.zero, visit.one, visit.feature);
-        match tree.step(visit.node) {
-            Step::Leaf(value) => {
-                let length = (depth + 1) as f32;
+        match tree.shape(visit.node) {
+            Shape::Leaf(value) => {
                 shares.clear();
-                shares.extend((0..depth).map(|i| (depth - i) as f32 / length));
+                shares.extend(self::shares(depth));
                 for (place, element) in path.iter().enumerate().skip(1) {
                     let weight = unwound_sum(path, shares, place);
                     phi[element.feature as usize] += weight * (element.one - element.zero) * value;
                 }
             }
-            Step::Split { feature, hot, cold } => {
+            Shape::Split { feature, left, right } => {
+                let goes_right = tree.goes_right(visit.node, row);
+                let (hot, cold) = if goes_right { (right, left) } else { (left, right) };
                 let all = tree.weight(visit.node);
                 // No data: genmodel takes both ways for equally likely.
                 let share = |child| if all == 0.0 { 0.5 } else { tree.weight(child) / all };
@@ -114,6 +140,11 @@ pub(crate) fn add(tree: &impl Walk, root: usize, phi: &mut [f32], scratch: &mut 
             }
         }
     }
+}
+
+/// `(depth - i) / (depth + 1)` for each place `i` of a path but the last.
+fn shares(depth: usize) -> impl DoubleEndedIterator<Item = f32> + ExactSizeIterator {
+    (0..depth).map(move |i| (depth - i) as f32 / (depth + 1) as f32)
 }
 
 /// Sets the last element of a path.
@@ -211,12 +242,16 @@ mod tests {
         levels: usize,
     }
 
-    impl Walk for Chain {
-        fn step(&self, node: usize) -> Step {
+    impl Trees for Chain {
+        fn shape(&self, node: usize) -> Shape {
             if node % 2 == 1 || node == 2 * self.levels {
-                return Step::Leaf(node as f32);
+                return Shape::Leaf(node as f32);
             }
-            Step::Split { feature: node / 2 % self.features, hot: node + 2, cold: node + 1 }
+            Shape::Split { feature: node / 2 % self.features, left: node + 1, right: node + 2 }
+        }
+
+        fn goes_right(&self, _: usize, _: usize) -> bool {
+            true
         }
 
         fn weight(&self, node: usize) -> f32 {
@@ -227,11 +262,11 @@ mod tests {
     fn contributions(features: usize, levels: usize) -> (Vec<f32>, f32) {
         let tree = Chain { features, levels };
         let mut phi = vec![0.0; features];
-        add(&tree, 0, &mut phi, &mut Scratch::default());
+        add(&tree, 0, &mut phi, features, &mut Scratch::default());
         let nodes: Vec<_> = (0..=2 * levels)
-            .map(|node| match tree.step(node) {
-                Step::Leaf(value) => Ok(value),
-                Step::Split { .. } => Err((node + 1, node + 2)),
+            .map(|node| match tree.shape(node) {
+                Shape::Leaf(value) => Ok(value),
+                Shape::Split { .. } => Err((node + 1, node + 2)),
             })
             .collect();
         let weights: Vec<f32> = (0..=2 * levels).map(|node| tree.weight(node)).collect();
@@ -264,23 +299,93 @@ mod tests {
     #[test]
     fn without_data_both_ways_are_equally_likely_and_the_mean_is_0() {
         struct NoData;
-        impl Walk for NoData {
-            fn step(&self, node: usize) -> Step {
+        impl Trees for NoData {
+            fn shape(&self, node: usize) -> Shape {
                 match node {
-                    0 => Step::Split { feature: 0, hot: 1, cold: 2 },
-                    leaf => Step::Leaf(leaf as f32),
+                    0 => Shape::Split { feature: 0, left: 1, right: 2 },
+                    leaf => Shape::Leaf(leaf as f32),
                 }
+            }
+            fn goes_right(&self, _: usize, _: usize) -> bool {
+                false
             }
             fn weight(&self, _: usize) -> f32 {
                 0.0
             }
         }
         let mut phi = [0.0];
-        add(&NoData, 0, &mut phi, &mut Scratch::default());
+        add(&NoData, 0, &mut phi, 1, &mut Scratch::default());
         // Half of what the row has more than its sibling.
         assert_eq!(phi, [-0.5]);
         assert_eq!(mean([Err((1, 2)), Ok(1.0), Ok(2.0)].into_iter(), &[0.0; 3]), 0.0);
         // A tree of one leaf has no weight.
         assert_eq!(mean([Ok(7.0)].into_iter(), &[0.0]), 0.0);
+    }
+
+    /// A tree drawn from a seed: `(feature, left, right)` or a leaf, and weights, some of them 0.
+    struct Drawn {
+        nodes: Vec<Result<f32, (usize, usize, usize)>>,
+        weights: Vec<f32>,
+    }
+
+    fn drawn(seed: u64, features: usize, depth: usize) -> Drawn {
+        let mut state = seed;
+        let mut draw = move |n: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695);
+            (state >> 33) % n
+        };
+        let mut tree = Drawn { nodes: vec![Ok(0.0)], weights: vec![1000.0] };
+        let mut open = vec![(0, 0)];
+        while let Some((node, level)) = open.pop() {
+            let weight = tree.weights[node];
+            if level == depth || (level > 1 && draw(5) == 0) {
+                tree.nodes[node] = Ok(draw(2000) as f32 / 7.0 - 100.0);
+                continue;
+            }
+            let left = tree.nodes.len();
+            tree.nodes[node] = Err((draw(features as u64) as usize, left, left + 1));
+            let share = if draw(8) == 0 { 0.0 } else { (weight * draw(100) as f32 / 99.0).floor() };
+            for (child, weight) in [(left, share), (left + 1, weight - share)] {
+                tree.nodes.push(Ok(0.0));
+                tree.weights.push(weight);
+                open.push((child, level + 1));
+            }
+        }
+        tree
+    }
+
+    impl Trees for Drawn {
+        fn shape(&self, node: usize) -> Shape {
+            match self.nodes[node] {
+                Ok(leaf) => Shape::Leaf(leaf),
+                Err((feature, left, right)) => Shape::Split { feature, left, right },
+            }
+        }
+        fn goes_right(&self, node: usize, row: usize) -> bool {
+            (node * 31 + row * 17 + node * row) % 7 < 3
+        }
+        fn weight(&self, node: usize) -> f32 {
+            self.weights[node]
+        }
+    }
+
+    #[test]
+    fn many_rows_have_the_bits_of_each() {
+        let shapes = [(1, 3), (2, 9), (5, 6), (40, 6), (3, 12), (30, 11), (1, 0)];
+        for (seed, (features, depth)) in (1..).zip(shapes) {
+            let tree = drawn(seed, features, depth);
+            for rows in [4, 16, 17, 64, 300] {
+                let mut together = vec![0.25; rows * features];
+                let mut scratch = Scratch::default();
+                assert!(rows::add(&tree, 0, &mut together, features, &mut scratch.rows));
+                for (row, together) in together.chunks_exact(features).enumerate() {
+                    let mut phi = vec![0.25; features];
+                    add_row(&tree, 0, row, &mut phi, &mut scratch);
+                    let bits = |phi: &[f32]| phi.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+                    let place = format!("{features} features, depth {depth}, row {row} of {rows}");
+                    assert_eq!(bits(together), bits(&phi), "{place}");
+                }
+            }
+        }
     }
 }

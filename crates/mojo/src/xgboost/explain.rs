@@ -5,7 +5,7 @@
 
 use super::{Booster, Covers, HOT, LEAF, Node, OneHot, Scratch, Trees, XGBoost};
 use crate::tree::explain::{name, too_deep};
-use crate::tree::shap::{self, Step, Walk};
+use crate::tree::shap::{self, Shape};
 
 impl XGBoost {
     fn forest(&self) -> Result<&Trees, String> {
@@ -78,25 +78,29 @@ impl XGBoost {
     /// Adds the contribution of each column that the booster sees to `phi`, and the means of the
     /// trees to its last place.
     ///
+    /// `rows`: row-major, rows x columns; `phi`: row-major, rows x `stride`.
     /// Dart's weights of trees are passed over, as in genmodel: its contributions do not add up.
     pub(crate) fn contribute(
         &self,
-        row: &[f64],
+        rows: &[f64],
+        columns: usize,
         phi: &mut [f32],
+        stride: usize,
         scratch: &mut Scratch,
         shap: &mut shap::Scratch,
     ) {
         let Booster::Trees(trees) = &self.booster else { return };
-        let (Ok(covers), Some((bias, _))) = (&trees.covers, phi.split_last()) else { return };
-        self.one_hot.split(row, scratch);
-        let walker = Walker { trees, covers, one_hot: &self.one_hot, row: scratch };
-        let mut sum = *bias;
-        for (&(root, _), mean) in trees.order.iter().zip(&covers.means) {
-            sum += mean;
-            shap::add(&walker, root as usize, phi, shap);
+        let Ok(covers) = &trees.covers else { return };
+        let (mut hot, mut nums) = (Vec::new(), Vec::new());
+        for row in rows.chunks_exact(columns) {
+            self.one_hot.split(row, scratch);
+            hot.extend_from_slice(&scratch.hot);
+            nums.extend_from_slice(&scratch.nums);
         }
-        if let Some(bias) = phi.last_mut() {
-            *bias = sum;
+        let walker = Walker { trees, covers, one_hot: &self.one_hot, hot: &hot, nums: &nums };
+        for (&(root, _), mean) in trees.order.iter().zip(&covers.means) {
+            phi.iter_mut().skip(stride - 1).step_by(stride).for_each(|bias| *bias += mean);
+            shap::add(&walker, root as usize, phi, stride, shap);
         }
     }
 }
@@ -111,29 +115,35 @@ impl Node {
     }
 }
 
-/// An encoded row on its way through trees.
+/// Encoded rows on their way through trees.
 struct Walker<'a> {
     trees: &'a Trees,
     covers: &'a Covers,
     one_hot: &'a OneHot,
-    row: &'a Scratch,
+    /// Rows x categories.
+    hot: &'a [i64],
+    /// Rows x numbers.
+    nums: &'a [f32],
 }
 
-impl Walk for Walker<'_> {
-    fn step(&self, at: usize) -> Step {
+impl shap::Trees for Walker<'_> {
+    fn shape(&self, at: usize) -> Shape {
         let node = &self.trees.nodes[at];
         if node.flags & LEAF != 0 {
-            return Step::Leaf(f32::from_bits(node.test));
+            return Shape::Leaf(f32::from_bits(node.test));
         }
         let feature = if node.flags & HOT != 0 {
             node.test as usize
         } else {
             node.column as usize - self.one_hot.cats() + self.one_hot.hots()
         };
-        let (left, right) = (at + 1, node.right as usize);
-        let goes_left = node.goes_left(&self.row.hot, &self.row.nums);
-        let (hot, cold) = if goes_left { (left, right) } else { (right, left) };
-        Step::Split { feature, hot, cold }
+        Shape::Split { feature, left: at + 1, right: node.right as usize }
+    }
+
+    fn goes_right(&self, at: usize, row: usize) -> bool {
+        let (cats, nums) = (self.one_hot.cats(), self.one_hot.nums);
+        let (hot, nums) = (&self.hot[row * cats..][..cats], &self.nums[row * nums..][..nums]);
+        !self.trees.nodes[at].goes_left(hot, nums)
     }
 
     fn weight(&self, at: usize) -> f32 {
