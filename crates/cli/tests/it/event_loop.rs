@@ -121,18 +121,14 @@ fn finds_what_holds_uvloop() {
 #[test]
 #[ignore = "takes minutes"]
 fn finds_the_same_twenty_times_beside_others() {
-    let mut others: Vec<Child> = (0..2)
-        .map(|_| Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap())
-        .collect();
+    let mut other = Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
     let outcome = std::panic::catch_unwind(|| {
         for round in 0..20 {
-            check(if round % 2 == 0 { "asyncio" } else { "uvloop" }, "15");
+            check(if round % 2 == 0 { "asyncio" } else { "uvloop" }, "12");
         }
     });
-    for other in &mut others {
-        other.kill().unwrap();
-        other.wait().unwrap();
-    }
+    other.kill().unwrap();
+    other.wait().unwrap();
     outcome.unwrap();
 }
 
