@@ -1,7 +1,6 @@
-//! Containers other than zip: tar and ar, which are opened, and those that are not.
+//! Containers other than zip and tar: ar, which is opened, and those that are not.
 
 use std::borrow::Cow;
-use std::io::{self, Cursor, Read as _};
 
 /// First bytes of containers that nobody here looks into, and what they are called.
 const OPAQUE: &[(usize, &[u8], &str)] = &[
@@ -40,74 +39,6 @@ pub(super) struct Listed<'a> {
     /// What stands behind the end.
     pub(super) rest: &'a [u8],
     pub(super) damage: Option<String>,
-}
-
-pub(super) fn is_tar(bytes: &[u8]) -> bool {
-    let Some(head) = bytes.get(..512) else { return false };
-    let field = head[148..156].iter().filter(|byte| byte.is_ascii_digit());
-    let stated = field.fold(0_u32, |sum, digit| (sum << 3) | u32::from(digit & 7));
-    let sum = |signed: bool| -> i64 {
-        let byte = |(at, byte): (usize, &u8)| match at {
-            148..156 => i64::from(b' '),
-            _ if signed => i64::from(byte.cast_signed()),
-            _ => i64::from(*byte),
-        };
-        head.iter().enumerate().map(byte).sum()
-    };
-    head[0] != 0 && (sum(false) == i64::from(stated) || sum(true) == i64::from(stated))
-}
-
-/// Bytes of a sparse member that are looked at; what it leaves out are zeros.
-const SPARSE_BYTES_MAX: u64 = 64 << 20;
-
-/// Members of a tar archive.
-pub(super) fn tar(bytes: &[u8], members_max: usize) -> Listed<'_> {
-    let mut listed = Listed { members: Vec::new(), rest: &[], damage: None };
-    let mut archive = tar::Archive::new(Cursor::new(bytes));
-    match archive.entries() {
-        Ok(entries) => {
-            for entry in entries {
-                if listed.members.len() >= members_max {
-                    listed.damage =
-                        Some(format!("more than {members_max} members (limit `members_max`)"));
-                    return listed;
-                }
-                match entry.and_then(|entry| member(bytes, entry)) {
-                    Ok(member) => listed.members.push(member),
-                    Err(cause) => {
-                        listed.damage = Some(cause.to_string());
-                        break;
-                    }
-                }
-            }
-        }
-        Err(cause) => listed.damage = Some(cause.to_string()),
-    }
-    // Two blocks of zeros end an archive; other readers go on behind them.
-    let end = usize::try_from(archive.into_inner().position()).unwrap_or(usize::MAX);
-    let rest = bytes.get(end..).unwrap_or_default();
-    let zeros = rest.iter().take_while(|byte| **byte == 0).count();
-    listed.rest = rest.get(zeros / 512 * 512..).unwrap_or_default();
-    listed
-}
-
-fn member<'a>(
-    bytes: &'a [u8],
-    mut entry: tar::Entry<'_, Cursor<&'a [u8]>>,
-) -> io::Result<(String, Cow<'a, [u8]>)> {
-    let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-    if entry.header().entry_type().is_gnu_sparse() {
-        let mut data = Vec::new();
-        entry.by_ref().take(SPARSE_BYTES_MAX).read_to_end(&mut data)?;
-        return Ok((name, Cow::Owned(data)));
-    }
-    let start = usize::try_from(entry.raw_file_position()).unwrap_or(usize::MAX);
-    let size = usize::try_from(entry.size()).unwrap_or(usize::MAX);
-    let data = bytes.get(start..).unwrap_or_default();
-    let Some(data) = data.get(..size) else {
-        return Err(io::Error::other(format!("`{name}` breaks off")));
-    };
-    Ok((name, Cow::Borrowed(data)))
 }
 
 /// Members of an `ar` archive: static libraries, Debian packages.

@@ -10,6 +10,7 @@ mod java;
 mod mojo;
 mod numpy;
 mod pickle;
+mod tar;
 mod text;
 mod unpack;
 mod zip;
@@ -139,7 +140,7 @@ fn wants_more(head: &[u8]) -> bool {
         || head.starts_with(b"ZF0x")
         || h2o_version(head).is_some()
         || containers::opaque(head).is_some()
-        || containers::is_tar(head)
+        || tar::is_tar(head)
         || Packing::of(head).is_some()
         || pickle::may_begin(head)
         || text::is_text(head)
@@ -238,7 +239,7 @@ impl Look<'_> {
 
     fn zip(&mut self, bytes: &[u8]) {
         // Inside of another container an archive may lie open; it is judged as a member there.
-        let lies_inside = containers::is_tar(bytes)
+        let lies_inside = tar::is_tar(bytes)
             || bytes.starts_with(b"!<arch>\n")
             || Packing::of(bytes).is_some_and(Packing::has_magic);
         let zip = match zip::open(bytes, self.limits.members_max) {
@@ -338,8 +339,8 @@ impl Look<'_> {
 
     fn listed(&mut self, bytes: &[u8]) {
         let members_max = self.limits.members_max;
-        let listed = if containers::is_tar(bytes) {
-            Some(("tar", containers::tar(bytes, members_max)))
+        let listed = if tar::is_tar(bytes) {
+            Some(("tar", tar::tar(bytes, members_max)))
         } else {
             containers::ar(bytes, members_max).map(|listed| ("ar", listed))
         };
