@@ -7,6 +7,7 @@ mod failure;
 mod hot_swap;
 mod inputs;
 mod inspect;
+mod jsonb_index;
 mod memory_split;
 mod model_file;
 mod mojo_artifact;
@@ -39,6 +40,7 @@ enum Command {
     Check(check::Arguments),
     Demo(demo::Arguments),
     Inspect(inspect::Arguments),
+    BenchmarkJsonbIndex(jsonb_index::Arguments),
     CalculateMemorySplit(memory_split::Arguments),
     Score(score::Arguments),
     Serve(serve::Arguments),
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
     let ended = match Arguments::parse().command {
         Command::Check(arguments) => check::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::BenchmarkJsonbIndex(arguments) => jsonb_index::run(&arguments),
         Command::CalculateMemorySplit(arguments) => memory_split::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Score(arguments) => score::run(arguments),

@@ -6,6 +6,7 @@ mod client;
 pub mod demo;
 pub mod event_loop;
 pub mod hot_swap;
+pub mod jsonb;
 mod load;
 pub mod mojo_artifact;
 pub mod postgres;

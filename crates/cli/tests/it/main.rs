@@ -6,6 +6,7 @@ mod corpus;
 mod event_loop;
 mod hot_swap;
 mod inspect;
+mod jsonb_index;
 mod memory_split;
 mod score;
 mod serve;
