@@ -85,6 +85,8 @@ pub(crate) struct Scratch {
     row: Vec<f64>,
     chosen: Vec<Option<usize>>,
     joined: String,
+    /// Of the row's stratum.
+    codes: Vec<i32>,
 }
 
 impl CoxPh {
@@ -112,7 +114,7 @@ impl CoxPh {
         preds: &mut [f64],
         scratch: &mut Scratch,
     ) -> Result<(), RowError> {
-        let Scratch { row, chosen, joined } = scratch;
+        let Scratch { row, chosen, joined, codes } = scratch;
         chosen.clear();
         let row = if self.interactions.is_empty() {
             raw
@@ -122,7 +124,7 @@ impl CoxPh {
             self.interact(row, chosen, joined)?;
             row
         };
-        let stratum = self.stratum(row)?;
+        let stratum = self.stratum(row, codes)?;
         let features = &row[self.strata_len..];
         let cats = self.cat_offsets.len() - 1;
         let levels = self.levels(&features[..cats])?;
@@ -130,13 +132,14 @@ impl CoxPh {
         Ok(())
     }
 
-    fn stratum(&self, row: &[f64]) -> Result<usize, RowError> {
+    fn stratum(&self, row: &[f64], codes: &mut Vec<i32>) -> Result<usize, RowError> {
         if self.strata.is_empty() {
             return Ok(0);
         }
-        let codes: Vec<i32> = row[..self.strata_len].iter().map(|&code| code as i32).collect();
+        codes.clear();
+        codes.extend(row[..self.strata_len].iter().map(|&code| code as i32));
         self.strata
-            .get(&codes)
+            .get(codes.as_slice())
             .copied()
             .ok_or_else(|| refused(format!("training saw no stratum with the codes {codes:?}")))
     }

@@ -17,8 +17,22 @@ use crate::head::Head;
 use crate::link::{java_max, java_min};
 use crate::math::log;
 use crate::reader::Reader;
-use crate::scorer::{Scorer, Scratch};
+use crate::scorer::{self, Scorer};
 use crate::submodels::{Submodel, Submodels, first_places};
+
+/// Rows that go through all models before the next ones are taken.
+const BLOCK: usize = 1024;
+
+/// Buffers of one thread.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    offsets: Vec<f64>,
+    /// Rows as a base model sees them.
+    mapped: Vec<f64>,
+    base_preds: Vec<f64>,
+    /// Rows as the metalearner sees them.
+    stacked: Vec<f64>,
+}
 
 #[derive(Debug)]
 pub(crate) struct Ensemble {
@@ -104,30 +118,61 @@ impl Ensemble {
     }
 
     /// Scores rows that lie behind each other; see [`Scorer::score_rows`].
+    ///
+    /// Block by block, so that what base models say is still in the cache when the metalearner
+    /// looks; each base model scores its block as it would score a batch.
     pub(crate) fn score_rows(
         &self,
         raw: &[f64],
         width: usize,
         preds: &mut [f64],
-        scratch: &mut Scratch,
+        scratch: &mut scorer::Scratch,
+        refuse: &mut dyn FnMut(usize, RowError),
+    ) {
+        // Taken out, as a base model may be an ensemble, too.
+        let mut own = std::mem::take(&mut scratch.ensemble);
+        let (first, stride) = (scratch.row, self.metalearner.preds_len);
+        let blocks = raw.chunks(BLOCK * width).zip(preds.chunks_mut(BLOCK * stride));
+        for (block, (raw, preds)) in blocks.enumerate() {
+            let start = block * BLOCK;
+            scratch.row = first.wrapping_add(start as u64);
+            let refuse = &mut |row, error| refuse(start + row, error);
+            self.score_block(raw, width, preds, &mut own, scratch, refuse);
+        }
+        scratch.row = first;
+        scratch.ensemble = own;
+    }
+
+    fn score_block(
+        &self,
+        raw: &[f64],
+        width: usize,
+        preds: &mut [f64],
+        own: &mut Scratch,
+        scratch: &mut scorer::Scratch,
         refuse: &mut dyn FnMut(usize, RowError),
     ) {
         let rows = raw.len() / width;
-        let offsets = vec![0.0; rows];
         let stacked_width = self.metalearner.width;
-        let mut stacked = vec![0.0; rows * stacked_width];
-        let mut mapped = Vec::new();
-        let mut base_preds = Vec::new();
+        let Scratch { offsets, mapped, base_preds, stacked } = own;
+        offsets.resize(rows, 0.0);
+        stacked.clear();
+        stacked.resize(rows * stacked_width, 0.0);
         for (i, base) in self.bases.iter().enumerate() {
             let Some(base) = base else { continue };
-            mapped.clear();
-            for row in raw.chunks_exact(width) {
-                mapped.extend(base.places.iter().map(|&place| row[place]));
-            }
             let stride = base.scorer.preds_len;
             base_preds.clear();
             base_preds.resize(rows * stride, 0.0);
-            base.scorer.score_rows(&mapped, &offsets, &mut base_preds, scratch, &mut *refuse);
+            let seen: &[f64] = if base.places.iter().copied().eq(0..width) {
+                raw
+            } else {
+                mapped.clear();
+                for row in raw.chunks_exact(width) {
+                    mapped.extend(base.places.iter().map(|&place| row[place]));
+                }
+                mapped.as_slice()
+            };
+            base.scorer.score_rows(seen, offsets, base_preds, scratch, &mut *refuse);
             let rows = stacked.chunks_exact_mut(stacked_width).zip(base_preds.chunks_exact(stride));
             for (stacked, preds) in rows {
                 stacked[i * self.per_base..][..self.per_base]
@@ -137,7 +182,7 @@ impl Ensemble {
         if self.logit {
             stacked.iter_mut().for_each(|p| *p = logit(*p));
         }
-        self.metalearner.score_rows(&stacked, &offsets, preds, scratch, refuse);
+        self.metalearner.score_rows(stacked, offsets, preds, scratch, refuse);
     }
 }
 

@@ -6,7 +6,7 @@
 use crate::error::LoadError;
 use crate::label::correct_balance;
 use crate::link::{GbmLink, java_max};
-use crate::math::exp;
+use crate::math::exp_all;
 use crate::reader::Reader;
 use crate::tree::Forest;
 
@@ -107,10 +107,8 @@ impl Gbm {
 /// Margins to probabilities, in place. Source: `GenModel.log_rescale`, `GBM_rescale`.
 fn softmax(margins: &mut [f64]) {
     let max = margins.iter().fold(f64::NEG_INFINITY, |max, &margin| java_max(max, margin));
-    let mut sum = 0.0;
-    for margin in margins.iter_mut() {
-        *margin = exp(*margin - max);
-        sum += *margin;
-    }
+    margins.iter_mut().for_each(|margin| *margin -= max);
+    exp_all(margins);
+    let sum = margins.iter().fold(0.0, |sum, p| sum + p);
     margins.iter_mut().for_each(|p| *p /= sum);
 }

@@ -16,7 +16,7 @@ use crate::reader::Reader;
 
 #[derive(Debug)]
 pub(crate) struct KMeans {
-    /// Row-major, centres x columns.
+    /// Row-major, columns x centres: the distances to all centres grow side by side.
     centers: Vec<f64>,
     categorical: Vec<bool>,
     standardize: Option<Vec<Standard>>,
@@ -74,13 +74,15 @@ impl KMeans {
                 expected: "at least one centre".to_owned(),
             });
         }
-        let mut centers = Vec::new();
+        let mut rows = Vec::new();
         for i in 0..n {
             let key = format!("center_{i}");
             let center = ini.doubles(&key)?;
             check(&key, center.len())?;
-            centers.extend(center);
+            rows.extend(center);
         }
+        let columns = (0..width).flat_map(|column| rows.iter().skip(column).step_by(width));
+        let centers = columns.copied().collect();
         let categorical = levels.iter().map(Option::is_some).collect();
         Ok(Self { centers, categorical, standardize })
     }
@@ -97,12 +99,12 @@ impl KMeans {
 
     /// The cluster, -1 if every distance overflows.
     ///
-    /// `raw`: the row, model order, NaN = missing. `point`: scratch.
-    pub(crate) fn nearest(&self, raw: &[f64], point: &mut Vec<f64>) -> f64 {
-        self.prepare(raw, point);
+    /// `raw`: the row, model order, NaN = missing. `distances`: scratch.
+    pub(crate) fn nearest(&self, raw: &[f64], distances: &mut Vec<f64>) -> f64 {
+        distances.resize(self.clusters(), 0.0);
+        self.distances(raw, distances);
         let (mut nearest, mut least) = (-1.0, f64::MAX);
-        for (cluster, center) in self.centers.chunks_exact(raw.len()).enumerate() {
-            let distance = self.distance(center, point);
+        for (cluster, &distance) in distances.iter().enumerate() {
             if distance < least {
                 (nearest, least) = (cluster as f64, distance);
             }
@@ -111,42 +113,39 @@ impl KMeans {
     }
 
     /// Squared distance to each centre, of standardised values where the model standardises.
-    pub(crate) fn distances(&self, raw: &[f64], point: &mut Vec<f64>, distances: &mut [f64]) {
-        self.prepare(raw, point);
-        for (distance, center) in distances.iter_mut().zip(self.centers.chunks_exact(raw.len())) {
-            *distance = self.distance(center, point);
-        }
-    }
-
-    fn prepare(&self, raw: &[f64], point: &mut Vec<f64>) {
-        point.clear();
-        let Some(standardize) = &self.standardize else {
-            point.extend_from_slice(raw);
-            return;
-        };
-        point.extend(raw.iter().zip(standardize).map(|(&value, standard)| {
-            let value = if value.is_nan() { standard.fill } else { value };
-            standard.scale.map_or(value, |(mean, mult)| (value - mean) * mult)
-        }));
-    }
-
-    fn distance(&self, center: &[f64], point: &[f64]) -> f64 {
-        let (mut sum, mut there) = (0.0, 0_u32);
-        for ((&value, &center), &categorical) in point.iter().zip(center).zip(&self.categorical) {
+    pub(crate) fn distances(&self, raw: &[f64], distances: &mut [f64]) {
+        distances.fill(0.0);
+        let mut there = 0_u32;
+        let columns = self.centers.chunks_exact(distances.len()).zip(&self.categorical);
+        for ((column, &value), (centers, &categorical)) in raw.iter().enumerate().zip(columns) {
+            let value = match &self.standardize {
+                Some(standardize) => standardize[column].of(value),
+                None => value,
+            };
             if value.is_nan() {
                 continue;
             }
             there += 1;
+            let sums = distances.iter_mut().zip(centers);
             if categorical {
-                sum += f64::from(u8::from(value != center));
+                sums.for_each(|(sum, &center)| *sum += f64::from(u8::from(value != center)));
             } else {
-                let delta = value - center;
-                sum += delta * delta;
+                sums.for_each(|(sum, &center)| {
+                    let delta = value - center;
+                    *sum += delta * delta;
+                });
             }
         }
-        if 0 < there && (there as usize) < point.len() {
-            sum *= point.len() as f64 / f64::from(there);
+        if 0 < there && (there as usize) < raw.len() {
+            let scale = raw.len() as f64 / f64::from(there);
+            distances.iter_mut().for_each(|sum| *sum *= scale);
         }
-        sum
+    }
+}
+
+impl Standard {
+    fn of(&self, value: f64) -> f64 {
+        let value = if value.is_nan() { self.fill } else { value };
+        self.scale.map_or(value, |(mean, mult)| (value - mean) * mult)
     }
 }

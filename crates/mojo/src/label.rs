@@ -26,25 +26,37 @@ impl Labeller {
     }
 
     fn multinomial(&self, p: &[f64], raw: &[f64]) -> usize {
-        let mut best = 0;
-        // The list starts with class 0 whether it is tied or not, and it is never emptied:
-        // genmodel does so, and labels must be equal.
-        let mut ties = vec![0];
-        let mut tied = 0_i32;
+        let (mut best, mut tied) = (0, 0_i32);
         for class in 1..p.len() {
             if p[best] < p[class] {
-                best = class;
-                tied = 0;
+                (best, tied) = (class, 0);
             } else if p[best] == p[class] {
                 tied += 1;
-                ties.push(class);
             }
         }
         if tied == 0 {
             return best;
         }
+        self.one_of(p, raw, best, tied)
+    }
+
+    /// Chooses between classes of the largest probability, of which `best` is the first and `tied`
+    /// are others.
+    #[cold]
+    fn one_of(&self, p: &[f64], raw: &[f64], best: usize, tied: i32) -> usize {
         let hash = raw.iter().fold(0_i64, |hash, value| hash ^ ((value.to_bits() as i64) >> 6));
         if let Some(prior) = &self.prior {
+            // The list starts with class 0 whether it is tied or not, and it is never emptied of
+            // what was tied on the way: genmodel does so, and labels must be equal.
+            let mut ties = vec![0];
+            let mut largest = 0;
+            for class in 1..p.len() {
+                if p[largest] < p[class] {
+                    largest = class;
+                } else if p[largest] == p[class] {
+                    ties.push(class);
+                }
+            }
             let sum = ties.iter().fold(0.0, |sum, &class| sum + prior[class]);
             let draw = Random::new(hash).next_double();
             let mut reached = 0.0;

@@ -100,24 +100,33 @@ impl RuleFit {
         preds: &mut [f64],
         scratch: &mut Scratch,
     ) -> Result<(), RowError> {
-        let mut made = Vec::with_capacity(self.columns.len() + raw.len());
-        for column in &self.columns {
+        let mut row = std::mem::take(&mut scratch.point);
+        row.clear();
+        row.resize(self.linear.width, 0.0);
+        let made = self.columns.iter().map(|column| {
             let rules = column.as_ref().ok_or_else(|| RowError {
                 kind: RowErrorKind::Model,
                 column: None,
                 message: "a class of the response has no rules".to_owned(),
             })?;
             let last = rules.iter().rev().find(|rule| rule.holds(raw));
-            made.push(last.map_or(f64::NAN, |rule| rule.level));
-        }
-        if self.with_row {
-            made.extend_from_slice(raw);
-        }
-        let mut row = vec![0.0; self.linear.width];
-        for (&place, value) in self.places.iter().zip(made) {
-            row[place] = value;
-        }
-        self.linear.score_row(&row, 0.0, preds, scratch)
+            Ok(last.map_or(f64::NAN, |rule| rule.level))
+        });
+        let own = if self.with_row { raw } else { &[] };
+        let made = made.chain(own.iter().map(|&value| Ok(value))).enumerate();
+        let filled = made.map(|(i, value)| {
+            let value = value?;
+            // The linear model may have no use for the last ones.
+            if let Some(&place) = self.places.get(i) {
+                row[place] = value;
+            }
+            Ok(())
+        });
+        let scored = filled
+            .collect::<Result<(), _>>()
+            .and_then(|()| self.linear.score_row(&row, 0.0, preds, scratch));
+        scratch.point = row;
+        scored
     }
 }
 

@@ -7,7 +7,7 @@ use crate::batch::Options;
 use crate::coxph::{self, CoxPh};
 use crate::deeplearning::{self, DeepLearning};
 use crate::drf::Drf;
-use crate::ensemble::Ensemble;
+use crate::ensemble::{self, Ensemble};
 use crate::error::{LoadError, RowError};
 use crate::extisofor::{self, ExtendedIsolationForest};
 use crate::gam::Gam;
@@ -78,7 +78,8 @@ pub(crate) struct Scratch {
     glrm: glrm::Scratch,
     deeplearning: deeplearning::Scratch,
     coxph: coxph::Scratch,
-    point: Vec<f64>,
+    pub(crate) ensemble: ensemble::Scratch,
+    pub(crate) point: Vec<f64>,
     /// Number of the row that is scored next, as GLRM counts them.
     pub(crate) row: u64,
 }
@@ -235,7 +236,7 @@ impl Scorer {
         scratch: &mut Scratch,
     ) {
         match &self.algorithm {
-            Algorithm::KMeans(kmeans) => kmeans.distances(raw, &mut scratch.point, derived),
+            Algorithm::KMeans(kmeans) => kmeans.distances(raw, derived),
             Algorithm::Glrm(glrm) => glrm.reconstruct(preds, &mut scratch.glrm, derived),
             Algorithm::DeepLearning(network) => network.compare(raw, preds, derived),
             _ => {}

@@ -119,11 +119,18 @@ impl Encoding {
                 .missing
                 .as_deref()
                 .ok_or_else(|| self.refusal("does not say how it encodes missing values")),
-            Some(category) => match self.categories.binary_search(&category) {
-                Ok(place) => Ok(&self.answers[place * per_column..][..per_column]),
-                Err(_) => Err(self.refusal(&format!("has no encoding of level {category}"))),
+            Some(category) => match self.place(category) {
+                Some(place) => Ok(&self.answers[place * per_column..][..per_column]),
+                None => Err(self.refusal(&format!("has no encoding of level {category}"))),
             },
         }
+    }
+
+    /// Most columns have an answer for every level, so that level and place are one.
+    fn place(&self, category: i32) -> Option<usize> {
+        let own = usize::try_from(category).ok();
+        own.filter(|&own| self.categories.get(own) == Some(&category))
+            .or_else(|| self.categories.binary_search(&category).ok())
     }
 
     fn refusal(&self, what: &str) -> RowError {
