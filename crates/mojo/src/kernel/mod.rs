@@ -242,8 +242,14 @@ fn add_tiled<S: Sum>(
 fn fill_flat(flat: &Flat, rows: &[f64], columns: usize, keys: &mut Vec<u32>) {
     let width = flat.slots.len() * ROWS;
     keys.resize((rows.len() / columns).div_ceil(ROWS) * width, 0);
-    let each = rows.chunks(ROWS * columns).zip(keys.chunks_exact_mut(width));
-    each.for_each(|(rows, tile)| flat.slots.fill::<ROWS>(rows, columns, tile));
+    for (rows, tile) in rows.chunks(ROWS * columns).zip(keys.chunks_exact_mut(width)) {
+        // Places without a row are walked, too: what another forest has left there may be no code of
+        // this one.
+        if rows.len() < ROWS * columns {
+            tile.fill(0);
+        }
+        flat.slots.fill::<ROWS>(rows, columns, tile);
+    }
 }
 
 /// The sums of a class, side by side.
@@ -280,6 +286,11 @@ fn add_sliced<S: Sum>(
         for (tile, rows) in rows.chunks(TILE * columns).enumerate() {
             let symbols = &mut scratch.symbols[tile * n_symbols..][..n_symbols];
             let lanes = &mut scratch.lanes[tile * n_lanes..][..n_lanes];
+            // As in `fill_flat`.
+            if rows.len() < TILE * columns {
+                symbols.fill([0; TILE]);
+                lanes.fill_with(|| LaneTile([0; TILE]));
+            }
             fill_sliced(level, sliced, rows, columns, symbols, lanes);
         }
         if let Some(flat) = flat {
@@ -347,16 +358,22 @@ fn add_group<S: Sum>(
     buffers: &mut (Masks, Paths),
     sums: &mut [S; TILE],
 ) {
-    let (masks, paths) = buffers;
     match level {
         // SAFETY: a level is of those that `levels` found on this processor.
         #[cfg(target_arch = "x86_64")]
         Level::Avx512 => unsafe {
+            let (masks, paths) = buffers;
             sliced::avx512::add(group, lanes, symbols, masks, paths, sums);
         },
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => unsafe { sliced::avx2::add(group, lanes, symbols, masks, paths, sums) },
-        _ => unreachable!("the sliced form is for vectors"),
+        Level::Avx2 => unsafe {
+            let (masks, paths) = buffers;
+            sliced::avx2::add(group, lanes, symbols, masks, paths, sums);
+        },
+        _ => unreachable!(
+            "the sliced form is for vectors: {:?}",
+            (group, lanes, symbols, buffers, sums)
+        ),
     }
 }
