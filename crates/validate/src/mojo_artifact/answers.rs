@@ -202,7 +202,7 @@ fn judge(mine: &str, other: &str, tolerance: f64, largest: &mut f64) -> Judged {
     let difference = (mine - other).abs();
     let relative = difference / mine.abs().max(other.abs());
     *largest = largest.max(relative);
-    let ulps = (mine.to_bits().cast_signed() - other.to_bits().cast_signed()).unsigned_abs();
+    let ulps = mine.to_bits().abs_diff(other.to_bits());
     let signs = mine.is_sign_negative() == other.is_sign_negative();
     let near = (signs && ulps <= ULPS_MAX) || relative <= MAGNIFIED_MAX;
     if near || difference <= tolerance || relative <= tolerance {
