@@ -326,6 +326,41 @@ fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
+impl Report {
+    fn queries(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "\nqueries: p50 / p99 ms, * where the plan uses the index; ->> asks for `{}`",
+            self.hot_key
+        )?;
+        write!(f, "{:<30}", "index")?;
+        let first = self.measured.first().map_or(&[][..], |it| &it.asked);
+        for asked in first {
+            write!(f, "{:>18}", asked.name)?;
+        }
+        write!(f, "\n{:<30}", "rows found")?;
+        for asked in first {
+            write!(
+                f,
+                "{:>18}",
+                format!(
+                    "{} ({:.3} %)",
+                    asked.found,
+                    asked.found as f64 * 100.0 / self.plan.rows as f64
+                )
+            )?;
+        }
+        for it in &self.measured {
+            write!(f, "\n{:<30}", it.variant.as_str())?;
+            for asked in &it.asked {
+                let star = if asked.by_index { "*" } else { " " };
+                write!(f, "{:>18}", format!("{:.2} / {:.2}{star}", ms(asked.p50), ms(asked.p99)))?;
+            }
+        }
+        Ok(())
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plan = &self.plan;
@@ -371,31 +406,7 @@ impl fmt::Display for Report {
                 it.flush_seconds
             )?;
         }
-        writeln!(
-            f,
-            "\nqueries: p50 / p99 ms, * where the plan uses the index; ->> asks for `{}`",
-            self.hot_key
-        )?;
-        write!(f, "{:<30}", "index")?;
-        let first = self.measured.first().map_or(&[][..], |it| &it.asked);
-        for asked in first {
-            write!(f, "{:>18}", asked.name)?;
-        }
-        write!(f, "\n{:<30}", "rows found")?;
-        for asked in first {
-            write!(
-                f,
-                "{:>18}",
-                format!("{} ({:.3} %)", asked.found, asked.found as f64 * 100.0 / plan.rows as f64)
-            )?;
-        }
-        for it in &self.measured {
-            write!(f, "\n{:<30}", it.variant.as_str())?;
-            for asked in &it.asked {
-                let star = if asked.by_index { "*" } else { " " };
-                write!(f, "{:>18}", format!("{:.2} / {:.2}{star}", ms(asked.p50), ms(asked.p99)))?;
-            }
-        }
+        self.queries(f)?;
         writeln!(f, "\n")?;
         if self.measured.iter().any(|it| !it.after_checkpoint) {
             writeln!(
