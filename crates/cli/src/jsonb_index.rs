@@ -17,6 +17,8 @@ use crate::terminal::say;
   stemson benchmark-jsonb-index --rows 100000 --seconds 10 --plot jsonb.svg
   stemson benchmark-jsonb-index --database postgres://me@db/features --table bench --sample-from public.features
 
+As a script: python scripts/benchmark_jsonb_index.py --table feature_store --rows 1000000 --write-rate 1000
+
 Without --database a private PostgreSQL is started from the programs on this machine and removed at the
 end (as root it runs as `postgres`, else `nobody`). Compared are no index, an expression B-tree, and GIN
 with jsonb_ops and jsonb_path_ops, with and without fastupdate. The table is made, and dropped at the

@@ -23,6 +23,8 @@ use crate::terminal::thousands;
   stemson calculate-memory-split --manifest k8s.yaml --rows 400000 --cols 100 --depth 14 --tree-method hist
   stemson calculate-memory-split --cgroup --style percentage
 
+As a script: python scripts/calculate_memory_split.py --container-limit 64g --model-complexity high --output jvm-args.env
+
 The heap is 65 % of the limit (`high` 60 %, `low` 70 %): to the nearest GiB from 8 GiB up, else down to
 a MiB. With --rows and --cols it is lowered to what XGBoost's native memory leaves, and the report says
 which of both rules decided. `g` is GiB, as for the JVM and Docker; `G` is 10^9, as for Kubernetes.

@@ -83,7 +83,7 @@ fn genmodel(jar: &Path, mojo: &Path, reference: &Path) -> Result<Table, Artifact
     let run = Command::new("java")
         .arg("-cp")
         .arg(jar)
-        .args(["hex.genmodel.tools.PredictCsv", "--decimal", "--mojo"])
+        .args(["hex.genmodel.tools.PredictCsv", "--decimal", "--setConvertInvalidNum", "--mojo"])
         .arg(mojo)
         .arg("--input")
         .arg(reference)
