@@ -114,7 +114,7 @@ fn finds_what_holds_asyncio() {
 
 #[test]
 fn finds_what_holds_uvloop() {
-    check("uvloop", "12");
+    check("uvloop", "15");
 }
 
 /// The long form: nothing missed, nobody blamed wrongly, on a machine that others keep busy.
@@ -124,7 +124,7 @@ fn finds_the_same_twenty_times_beside_others() {
     let mut other = Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
     let outcome = std::panic::catch_unwind(|| {
         for round in 0..20 {
-            check(if round % 2 == 0 { "asyncio" } else { "uvloop" }, "12");
+            check(if round % 2 == 0 { "asyncio" } else { "uvloop" }, "15");
         }
     });
     other.kill().unwrap();
