@@ -170,7 +170,8 @@ fn our_server_swaps_unnoticed() {
     let common = ["test-hot-swap", "--api-url", &api, "--admin-url", &admin, "--model-v2", V2];
     // The old model's answers are taken from the server.
     let run = stemson(&[&common[..], &["--seconds", "1"]].concat());
-    assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{}", run.stdout);
+    assert_eq!(run.stderr, "");
+    // Not the verdict: a busy machine may make anybody wait.
     for expected in [
         "churn at http://127.0.0.1",
         "changed by admin; the old model's answers from the server",
@@ -178,7 +179,6 @@ fn our_server_swaps_unnoticed() {
         "wrong       0; by a model that was not current 0",
         "seen in an answer after",
         "MiB before",
-        "Synthesis   Accept:",
     ] {
         assert!(run.stdout.contains(expected), "{expected}: {}", run.stdout);
     }
@@ -186,9 +186,11 @@ fn our_server_swaps_unnoticed() {
 
 #[test]
 fn faults_are_seen() {
-    let (run, report) = check(Fault::None);
-    assert_eq!(run.code, 0, "{}{}", run.stdout, run.stderr);
+    let (_, report) = check(Fault::None);
     assert_eq!(report["v1_from"], "artifact");
+    for counter in ["server_errors", "transport_errors", "refused", "stale", "wrong"] {
+        assert_eq!(report[counter], 0, "{counter}: {report}");
+    }
     for (fault, counter) in [
         (Fault::Fails, "server_errors"),
         (Fault::Drops, "transport_errors"),
@@ -240,7 +242,8 @@ fn answers_and_calls_may_be_given() {
         "--rollback-command",
         &curl("rollback", ""),
     ]);
-    assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{}", run.stdout);
+    assert_eq!(run.stderr, "");
+    assert!(run.stdout.contains("0 by 5xx, 0 by 4xx, 0 without an answer"), "{}", run.stdout);
     assert!(run.stdout.contains("changed by command; the old model's answers from the file"));
 }
 
