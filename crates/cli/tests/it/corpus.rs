@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -38,7 +39,9 @@ fn every_answer_is_genmodels() {
     let mut wrong = Vec::new();
     let mut quirks = 0;
     for folder in folders() {
-        let expected = lines(&fs::read_to_string(folder.join("expected.jsonl")).unwrap());
+        let expected = fs::File::open(folder.join("expected.jsonl.gz")).unwrap();
+        let expected = io::read_to_string(flate2::read::GzDecoder::new(expected)).unwrap();
+        let expected = lines(&expected);
         let algorithm = expected[0]["algo"].as_str().unwrap();
         let tally = tallies.entry(algorithm.to_owned()).or_default();
         tally.cases += 1;

@@ -9,6 +9,7 @@ mod explained;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -63,7 +64,7 @@ fn every_answer_is_genmodels() {
     let mut tallies: BTreeMap<String, Tally> = BTreeMap::new();
     let mut wrong = Vec::new();
     for folder in folders() {
-        let expected = lines(&folder.join("expected.jsonl"));
+        let expected = lines(&unzipped(&folder.join("expected.jsonl.gz")));
         let algorithm = text(&expected[0], "algo");
         if !ALGORITHMS.contains(&algorithm) {
             continue;
@@ -142,8 +143,11 @@ pub(super) fn folders() -> Vec<PathBuf> {
     folders
 }
 
-fn lines(path: &Path) -> Vec<Value> {
-    let text = fs::read_to_string(path).unwrap();
+fn unzipped(path: &Path) -> String {
+    io::read_to_string(flate2::read::GzDecoder::new(fs::File::open(path).unwrap())).unwrap()
+}
+
+fn lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
@@ -186,7 +190,7 @@ fn check(folder: &Path, expected: &[Value]) -> Case {
         }
     }
     case.explanations(&rows, expected);
-    let typed = lines(&folder.join("typed.jsonl"));
+    let typed = lines(&fs::read_to_string(folder.join("typed.jsonl")).unwrap());
     for line in expected.iter().filter(|line| !line["typed"].is_null()) {
         let number = line["typed"].as_u64().unwrap();
         let mut batch = Batch::new(Arc::clone(&case.model), Options::default());

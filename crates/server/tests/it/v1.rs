@@ -1,6 +1,6 @@
 //! KServe V1.
 
-use std::fs;
+use std::{fs, io};
 
 use serde_json::{Value, json};
 
@@ -58,9 +58,15 @@ fn rows(case: &str) -> Vec<Value> {
         .collect()
 }
 
+/// The lines of `expected.jsonl.gz`.
+fn answers(case: &str) -> String {
+    let file = fs::File::open(case_folder(case).join("expected.jsonl.gz")).expect(case);
+    io::read_to_string(flate2::read::GzDecoder::new(file)).expect(case)
+}
+
 /// The description of the model, and genmodel's lenient answers by row.
 fn expected(case: &str) -> (Value, Vec<Value>) {
-    let text = fs::read_to_string(case_folder(case).join("expected.jsonl")).expect(case);
+    let text = answers(case);
     let mut lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect(case));
     let model = lines.next().expect("a description")["model"].clone();
     let is_row = |line: &Value| line["cfg"] == "lenient" && line["row"].is_u64();
@@ -191,8 +197,7 @@ fn a_refused_row_stands_in_its_place() {
     let serving = Serving::start(config(), &[("skip", "glm_binomial_skip")]);
     let mut client = serving.http();
     let inputs = client.get("/v2/models/skip").ok()["inputs"].clone();
-    let expected = fs::read_to_string(case_folder("glm_binomial_skip").join("expected.jsonl"));
-    let refused = expected.expect("the case").lines().filter(|l| l.contains("\"error\"")).count();
+    let refused = answers("glm_binomial_skip").lines().filter(|l| l.contains("\"error\"")).count();
     let predictions = predict(&mut client, "skip", &json!([{}, {}]));
     let predictions = predictions.as_array().expect("a list");
     assert_eq!(predictions.len(), 2);
