@@ -1,5 +1,6 @@
 //! Rows on their way through a model.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::encode::Cell;
@@ -62,15 +63,15 @@ pub struct Batch {
     pub(crate) raw: Vec<f64>,
     pub(crate) offsets: Vec<f64>,
     /// Row-major, rows x genmodel's array.
-    preds: Vec<f64>,
-    calibrated: Vec<[f64; 2]>,
+    pub(crate) preds: Vec<f64>,
+    pub(crate) calibrated: Vec<[f64; 2]>,
     /// Row-major: distances or reconstruction, where asked for.
-    derived: Vec<f64>,
+    pub(crate) derived: Vec<f64>,
     pub(crate) embeddings: Embeddings,
-    explained: Explanations,
+    pub(crate) explained: Explanations,
     pub(crate) refused: Vec<Option<Box<RowError>>>,
     pub(crate) converted: Vec<Converted>,
-    scored: usize,
+    pub(crate) scored: usize,
     first_row: u64,
     scratch: Scratch,
 }
@@ -181,15 +182,20 @@ impl Batch {
 
     /// Scores all rows that have not been scored yet.
     pub fn score(&mut self) {
-        let rows = self.len();
-        let stride = self.model.scorer.preds_len;
+        self.score_next(usize::MAX);
+    }
+
+    /// Scores the next `n` of the rows that have not been scored yet, or as many as there are.
+    pub fn score_next(&mut self, n: usize) {
+        let done = self.scored;
+        let rows = self.len().min(done.saturating_add(n));
+        let (width, stride) = (self.model.encoder.width, self.model.scorer.preds_len);
         self.preds.resize(rows * stride, 0.0);
         let refused = &mut self.refused;
-        let done = self.scored;
         self.scratch.row = self.first_row.wrapping_add(done as u64);
         self.model.scorer.score_rows(
-            &self.raw[done * self.model.encoder.width..],
-            &self.offsets[done..],
+            &self.raw[done * width..rows * width],
+            &self.offsets[done..rows],
             &mut self.preds[done * stride..],
             &mut self.scratch,
             |row, error| {
@@ -201,43 +207,45 @@ impl Batch {
                 self.calibrated.extend(self.model.calibrate(preds));
             }
         }
-        self.derive(done);
-        self.explain(done);
+        self.derive(done..rows);
+        self.explain(done..rows);
         self.scored = rows;
     }
 
-    /// Fills what is asked beside the answers, from this row on.
-    fn derive(&mut self, from: usize) {
+    /// Fills what is asked beside the answers of these rows.
+    fn derive(&mut self, of: Range<usize>) {
         let len = self.model.scorer.derived_len(self.options);
         if len == 0 {
             return;
         }
         let (width, stride) = (self.model.encoder.width, self.model.scorer.preds_len);
-        self.derived.resize(self.len() * len, f64::NAN);
-        let rows = self.raw[from * width..].chunks_exact(width);
-        let rows = rows.zip(self.preds[from * stride..].chunks_exact(stride));
-        for ((raw, preds), derived) in rows.zip(self.derived[from * len..].chunks_exact_mut(len)) {
+        self.derived.resize(of.end * len, f64::NAN);
+        let rows = self.raw[of.start * width..of.end * width].chunks_exact(width);
+        let rows = rows.zip(self.preds[of.start * stride..].chunks_exact(stride));
+        let derived = self.derived[of.start * len..].chunks_exact_mut(len);
+        for ((raw, preds), derived) in rows.zip(derived) {
             self.model.scorer.derive(raw, preds, derived, &mut self.scratch);
         }
     }
 
-    /// Explains what is asked, from this row on.
-    fn explain(&mut self, from: usize) {
+    /// Explains what is asked, of these rows.
+    fn explain(&mut self, of: Range<usize>) {
         if self.explained.is_idle() {
             return;
         }
         let model = Arc::clone(&self.model);
-        let raw = &self.raw[from * model.encoder.width..];
+        let width = model.encoder.width;
+        let raw = &self.raw[of.start * width..of.end * width];
         let scratch = &mut self.scratch.xgboost;
         model.explainer.contribute(
             &model.scorer,
             raw,
-            &self.offsets[from..],
+            &self.offsets[of.clone()],
             &mut self.explained,
             scratch,
         );
-        let rows = raw.chunks_exact(model.encoder.width);
-        for (raw, refused) in rows.zip(&self.refused[from..]) {
+        let rows = raw.chunks_exact(width);
+        for (raw, refused) in rows.zip(&self.refused[of]) {
             let raw = refused.is_none().then_some(raw);
             Explainer::explain(&model.scorer, raw, &mut self.explained, scratch);
         }
@@ -276,11 +284,12 @@ impl Batch {
         self.explained.stages(row).filter(|_| self.is_answered(row))
     }
 
-    fn is_answered(&self, row: usize) -> bool {
+    /// Whether the row has not been refused.
+    pub(crate) fn is_answered(&self, row: usize) -> bool {
         self.refused.get(row).is_some_and(Option::is_none)
     }
 
-    fn derived(&self, row: usize) -> Option<&[f64]> {
+    pub(crate) fn derived(&self, row: usize) -> Option<&[f64]> {
         match self.model.scorer.derived_len(self.options) {
             0 => None,
             len => self.derived.get(row * len..(row + 1) * len),

@@ -453,6 +453,36 @@ impl Explanations {
         }
     }
 
+    /// The numbers of each row: contributions, stages; and its trees by path, by id.
+    pub(crate) fn lens(&self) -> (usize, usize, [usize; 2]) {
+        let Plan { contributions, trees, stages, leaves } = self.plan;
+        let leaves = match leaves {
+            Some(LeafAssignment::Paths) => [trees, 0],
+            Some(LeafAssignment::Ids) => [0, trees],
+            None => [0, 0],
+        };
+        (contributions, stages, leaves)
+    }
+
+    /// Adds a row that somebody else has explained; all slices as long as [`Explanations::lens`]
+    /// says.
+    pub(crate) fn push<'a>(
+        &mut self,
+        contributions: impl Iterator<Item = f32>,
+        stages: impl Iterator<Item = f64>,
+        ids: impl Iterator<Item = i32>,
+        paths: impl Iterator<Item = Option<&'a str>>,
+    ) {
+        self.contributions.extend(contributions);
+        self.stages.extend(stages);
+        self.ids.extend(ids);
+        for path in paths {
+            self.letters.push_str(path.unwrap_or_default());
+            self.paths.push(path.map(|_| self.start..self.letters.len()));
+            self.start = self.letters.len();
+        }
+    }
+
     pub(crate) fn contributions(&self, row: usize) -> Option<&[f32]> {
         slice(&self.contributions, self.plan.contributions, row)
     }

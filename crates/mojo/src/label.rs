@@ -44,7 +44,9 @@ impl Labeller {
     /// are others.
     #[cold]
     fn one_of(&self, p: &[f64], raw: &[f64], best: usize, tied: i32) -> usize {
-        let hash = raw.iter().fold(0_i64, |hash, value| hash ^ ((value.to_bits() as i64) >> 6));
+        // One NaN, Java's own, so that no payload from a tensor decides.
+        let bits = |value: f64| (if value.is_nan() { f64::NAN } else { value }).to_bits() as i64;
+        let hash = raw.iter().fold(0_i64, |hash, &value| hash ^ (bits(value) >> 6));
         if let Some(prior) = &self.prior {
             // The list starts with class 0 whether it is tied or not, and it is never emptied of
             // what was tied on the way: genmodel does so, and labels must be equal.

@@ -34,6 +34,7 @@
 //! - Answers do not depend on the platform, the number of threads or the size of a batch: sums run
 //!   in genmodel's order, and `exp`, `log`, `pow` are our own ([`math`]).
 
+mod answer;
 mod archive;
 mod batch;
 mod calibration;

@@ -97,6 +97,11 @@ impl Pipeline {
         makers.chain([&*self.main]).all(|scorer| scorer.algorithm.is_exact())
     }
 
+    pub(crate) fn depends_on_row_alone(&self) -> bool {
+        let makers = self.makers.iter().map(|maker| &maker.scorer);
+        makers.chain([&*self.main]).all(|scorer| scorer.algorithm.depends_on_row_alone())
+    }
+
     pub(crate) fn memory_bytes(&self) -> usize {
         let makers = self.makers.iter().map(|maker| maker.scorer.algorithm.memory_bytes());
         makers.sum::<usize>() + self.main.algorithm.memory_bytes()

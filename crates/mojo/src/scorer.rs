@@ -403,6 +403,16 @@ impl Algorithm {
         }
     }
 
+    /// Whether the raw row and the offset decide the answer: not the number of the row, and not
+    /// words, which are no part of the raw row.
+    pub(crate) fn depends_on_row_alone(&self) -> bool {
+        match self {
+            Self::Glrm(_) | Self::Word2Vec(_) => false,
+            Self::Pipeline(pipeline) => pipeline.depends_on_row_alone(),
+            _ => true,
+        }
+    }
+
     /// Whether it may refuse a row that the encoder has taken.
     pub(crate) fn may_refuse(&self) -> bool {
         match self {

@@ -8,6 +8,7 @@
 )]
 
 mod altered;
+mod answers;
 mod asked;
 mod corpus;
 mod cuts;
