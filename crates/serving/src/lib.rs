@@ -5,8 +5,10 @@
 //!
 //! - [`Deployments`] -> [`Deployment`] -> [`Revision`]: names under which models answer. A request
 //!   takes one [`Revision`] and keeps it; a swap publishes a pointer.
+//! - [`cache`]: which answers are kept, and who computes those that are not.
 //! - [`Gate`]: admission by deadline, from the [`Cost`] that each revision has shown.
 
+pub mod cache;
 mod compat;
 mod cost;
 mod deployment;
