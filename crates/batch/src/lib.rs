@@ -35,5 +35,6 @@ mod worker;
 
 pub use error::BatchError;
 pub use job::{Job, run};
+pub use render::write_json_part;
 pub use source::{Compression, Format, Source};
 pub use summary::{ColumnConversions, MissingColumns, Refusal, Summary};

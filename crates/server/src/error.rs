@@ -34,6 +34,8 @@ pub(crate) enum Refusal {
     MalformedJson(String),
     /// The body is JSON, but a part of it is not what it must be; says which.
     BadField(String),
+    /// Something is asked for that the model does not have.
+    NotOffered(String),
     /// A header is not what it must be.
     BadHeader(String),
     /// A row cannot be scored; for protocols that refuse the request for it.
@@ -73,6 +75,7 @@ impl Refusal {
             Self::UnknownVersion(_) => (StatusCode::NOT_FOUND, "unknown_version"),
             Self::MalformedJson(_) => (StatusCode::BAD_REQUEST, "malformed_json"),
             Self::BadField(_) => (StatusCode::BAD_REQUEST, "bad_field"),
+            Self::NotOffered(_) => (StatusCode::BAD_REQUEST, "not_offered"),
             Self::BadHeader(_) => (StatusCode::BAD_REQUEST, "bad_header"),
             Self::Row { kind, is_strict: false, .. } => (StatusCode::BAD_REQUEST, kind.as_str()),
             Self::Row { kind, is_strict: true, .. } => {
@@ -93,7 +96,6 @@ impl Refusal {
                 | DeployError::Read { .. }
                 | DeployError::Digest { .. }
                 | DeployError::Load(_)
-                | DeployError::Category { .. }
                 | DeployError::Swap(SwapRefusal::Schema(_)) => (StatusCode::CONFLICT, cause.kind()),
             },
             Self::Rollback(cause) => match cause {
@@ -130,6 +132,7 @@ impl Refusal {
             | Self::UnknownVersion(text)
             | Self::MalformedJson(text)
             | Self::BadField(text)
+            | Self::NotOffered(text)
             | Self::BadHeader(text)
             | Self::MediaType(text) => text.clone(),
             Self::Row { row, message, .. } => format!("row {row}: {message}"),

@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::io::Write as _;
 
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::Response;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::error::Refusal;
@@ -131,29 +132,6 @@ impl<'de> Visitor<'de> for Text {
     }
 }
 
-/// `true` or `false`, for the key of this name.
-pub(crate) struct Flag(pub(crate) &'static str);
-
-impl<'de> DeserializeSeed<'de> for Flag {
-    type Value = bool;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl Visitor<'_> for Flag {
-    type Value = bool;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` as true or false", self.0)
-    }
-
-    fn visit_bool<E>(self, flag: bool) -> Result<bool, E> {
-        Ok(flag)
-    }
-}
-
 /// Text in quotes.
 pub(crate) fn write_str(out: &mut Vec<u8>, text: &str) {
     // Writing text to memory cannot fail.
@@ -173,6 +151,12 @@ pub(crate) fn write_f64(out: &mut Vec<u8>, number: f64) {
     }
 }
 
+/// Digits, words: what needs no quotes or stands in them.
+pub(crate) fn write_display(out: &mut Vec<u8>, value: &dyn fmt::Display) {
+    // Writing to memory cannot fail.
+    drop(write!(out, "{value}"));
+}
+
 /// Writes `items` with commas between them.
 pub(crate) fn write_list<T>(
     out: &mut Vec<u8>,
@@ -186,6 +170,46 @@ pub(crate) fn write_list<T>(
         write(out, item);
     }
 }
+
+/// The shortest number that parses back to the same bits of a 32-bit float.
+pub(crate) fn write_f32(out: &mut Vec<u8>, number: f32) {
+    if number.is_finite() {
+        out.extend_from_slice(ryu::Buffer::new().format_finite(number).as_bytes());
+    } else {
+        write_f64(out, number.into());
+    }
+}
+
+/// The body of a good answer, and what its head says of it.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    pub(crate) body: Bytes,
+    pub(crate) content_type: &'static str,
+    /// Bytes of JSON before those of the tensors, where there are such.
+    pub(crate) json_bytes: Option<usize>,
+}
+
+impl Wire {
+    pub(crate) fn json(body: Bytes) -> Self {
+        Self { body, content_type: "application/json", json_bytes: None }
+    }
+}
+
+impl IntoResponse for Wire {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::from(self.body));
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+        if let Some(bytes) = self.json_bytes {
+            headers.insert(JSON_BYTES, HeaderValue::from(bytes));
+        }
+        response
+    }
+}
+
+/// How many bytes of a body are JSON; the rest are the tensors'.
+pub(crate) const JSON_BYTES: HeaderName =
+    HeaderName::from_static("inference-header-content-length");
 
 /// An answer whose body is JSON.
 pub(crate) fn response(status: StatusCode, body: Bytes) -> Response {

@@ -19,9 +19,11 @@
 
 mod admin;
 mod artifact;
+mod ask;
 mod config;
 mod context;
 mod error;
+mod face;
 mod front;
 mod health;
 mod json;

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use axum::body::Bytes;
-use stemson_mojo::{Batch, Category, Cell, Digest, LoadError, LoadOptions, Model, Options};
+use stemson_mojo::{Batch, Cell, Digest, LoadError, LoadOptions, Model, Options};
 use stemson_serving::{
     Candidate, Change, Deployments, ModelName, Outcome, ParseModelNameError, Revision, Swap,
     SwapRefusal,
@@ -71,12 +71,6 @@ pub enum DeployError {
     /// No model, or one that cannot be scored here.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// A model whose answers the protocols have no form for.
-    #[error("models of category {category} are not served yet; the library scores them")]
-    Category {
-        /// H2O's word.
-        category: &'static str,
-    },
     /// A model, but not one for this name.
     #[error(transparent)]
     Swap(#[from] SwapRefusal),
@@ -94,7 +88,6 @@ impl DeployError {
             Self::Read { .. } => "artifact_unreadable",
             Self::Digest { .. } => "digest_mismatch",
             Self::Load(cause) => cause.kind(),
-            Self::Category { .. } => "category_not_served",
             Self::Swap(SwapRefusal::Schema(_)) => "schema_mismatch",
         }
     }
@@ -243,10 +236,6 @@ impl Bench {
             Some(revision) => (Arc::clone(revision.model()), revision.row_cost().ns_per_unit()),
             None => {
                 let model = Arc::new(Model::load(&bytes, &self.options)?);
-                let category = model.category();
-                if !category.is_classification() && category != Category::Regression {
-                    return Err(DeployError::Category { category: category.as_str() });
-                }
                 let ns_per_row = warm(&model);
                 (model, ns_per_row)
             }
@@ -266,7 +255,11 @@ fn warm(model: &Arc<Model>) -> f64 {
     for _ in 0..3 {
         batch.clear();
         for _ in 0..ROWS {
-            batch.push(&cells);
+            if model.schema().is_open() {
+                batch.push_words(&[("word", Cell::Text(""))]);
+            } else {
+                batch.push(&cells);
+            }
         }
         let begun = Instant::now();
         batch.score();

@@ -8,10 +8,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
-use stemson_mojo::{Batch, Options};
+use stemson_mojo::Batch;
 use stemson_serving::{Revision, Work};
 use tokio::sync::oneshot;
 
+use crate::ask::Ask;
 use crate::config::Limits;
 use crate::context::{Admitted, Context};
 use crate::error::Refusal;
@@ -26,6 +27,14 @@ const INLINE_BODY_BYTES: usize = 32 << 10;
 
 /// What a protocol knows of one request: how to read its body, and how to answer.
 pub(crate) trait Call: Send + 'static {
+    /// The answer as the protocol sends it.
+    type Reply: Send + 'static;
+
+    /// Whether the reactor may decode this body: it takes it a tenth of a millisecond at most.
+    fn is_small(&self, body: &[u8]) -> bool {
+        body.len() <= INLINE_BODY_BYTES
+    }
+
     /// Reads the body into `rows`.
     fn decode(&mut self, body: &[u8], rows: &mut Rows) -> Result<(), Refusal>;
 
@@ -34,8 +43,8 @@ pub(crate) trait Call: Send + 'static {
         None
     }
 
-    /// The body of the answer.
-    fn encode(&self, scored: &Scored) -> Result<Bytes, Refusal>;
+    /// The answer.
+    fn encode(&self, scored: &Scored) -> Result<Self::Reply, Refusal>;
 }
 
 /// When a request came, and how long its head allows.
@@ -49,14 +58,17 @@ pub(crate) struct Clock {
 
 /// An answer, and what it took.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) body: Bytes,
+pub(crate) struct Answer<R> {
+    pub(crate) reply: R,
     pub(crate) rows: usize,
     /// How long it waited for the lane; none if it did not need it.
     pub(crate) queued: Option<Duration>,
     /// Time of scoring, of all threads together.
     pub(crate) computed: Duration,
 }
+
+/// What becomes of a request.
+pub(crate) type Outcome<R> = Result<Answer<R>, Refusal>;
 
 impl Clock {
     /// The tighter of what head and body allow.
@@ -82,8 +94,8 @@ pub(crate) async fn predict<C: Call>(
     mut call: C,
     body: Bytes,
     clock: Clock,
-) -> Result<Answer, Refusal> {
-    if body.len() > INLINE_BODY_BYTES {
+) -> Outcome<C::Reply> {
+    if !call.is_small(&body) {
         return on_lane_whole(context, revision, call, body, clock).await;
     }
     let mut rows = Rows::new(revision, context.limits);
@@ -91,7 +103,7 @@ pub(crate) async fn predict<C: Call>(
     drop(body);
     let allowed = clock.allowed(call.timeout());
     let deadline = clock.deadline(allowed);
-    let cost = rows.revision().row_cost();
+    let cost = rows.cost();
     let work = Work { cost: cost.predict(rows.len()), piece: cost.predict(rows.piece_len()) };
     if work.cost <= INLINE_TIME {
         return score_inline(&call, rows);
@@ -108,16 +120,16 @@ pub(crate) async fn predict<C: Call>(
     }
 }
 
-fn score_inline<C: Call>(call: &C, rows: Rows) -> Result<Answer, Refusal> {
+fn score_inline<C: Call>(call: &C, rows: Rows) -> Outcome<C::Reply> {
     let revision = Arc::clone(rows.revision());
-    let (n, options) = (rows.len(), rows.options());
+    let (n, ask) = (rows.len(), rows.ask());
     let mut pieces = rows.into_pieces();
     let begun = Instant::now();
     pieces.iter_mut().for_each(Batch::score);
     let computed = begun.elapsed();
-    revision.row_cost().observe(n, computed);
-    let scored = Scored::new(revision, options, pieces);
-    Ok(Answer { body: call.encode(&scored)?, rows: n, queued: None, computed })
+    revision.cost_of(ask.options).observe(n, computed);
+    let scored = Scored::new(revision, ask, pieces);
+    Ok(Answer { reply: call.encode(&scored)?, rows: n, queued: None, computed })
 }
 
 /// Everything on the lane, the decoding too.
@@ -127,7 +139,7 @@ async fn on_lane_whole<C: Call>(
     call: C,
     body: Bytes,
     clock: Clock,
-) -> Result<Answer, Refusal> {
+) -> Outcome<C::Reply> {
     let allowed = clock.allowed(None);
     let deadline = clock.deadline(allowed);
     let work = Work::whole(revision.byte_cost().predict(body.len()));
@@ -140,7 +152,7 @@ async fn on_lane_whole<C: Call>(
 }
 
 /// A request on the lane. When its last task is gone, so is whoever could answer.
-struct Job<C> {
+struct Job<C: Call> {
     revision: Arc<Revision>,
     limits: Limits,
     lane: Lane,
@@ -151,12 +163,12 @@ struct Job<C> {
     state: Mutex<State<C>>,
 }
 
-struct State<C> {
+struct State<C: Call> {
     call: C,
-    answer: Option<oneshot::Sender<Result<Answer, Refusal>>>,
+    answer: Option<oneshot::Sender<Outcome<C::Reply>>>,
     allowed: Duration,
     deadline: Instant,
-    options: Options,
+    ask: Ask,
     /// When the first task began.
     begun_at: Option<Instant>,
     /// Bytes of a body that was decoded here, and how long that took.
@@ -174,14 +186,14 @@ impl<C: Call> Job<C> {
         admitted: Admitted,
         allowed: Duration,
         deadline: Instant,
-    ) -> (Arc<Self>, oneshot::Receiver<Result<Answer, Refusal>>) {
+    ) -> (Arc<Self>, oneshot::Receiver<Outcome<C::Reply>>) {
         let (answer, receiver) = oneshot::channel();
         let state = State {
             call,
             answer: Some(answer),
             allowed,
             deadline,
-            options: Options::default(),
+            ask: Ask::default(),
             begun_at: None,
             decoded: None,
             scored: Vec::new(),
@@ -201,14 +213,14 @@ impl<C: Call> Job<C> {
 
     /// One task for each piece of `rows`; without rows one that answers.
     fn pieces(self: &Arc<Self>, rows: Rows) -> Vec<Task> {
-        let options = rows.options();
+        let ask = rows.ask();
         let mut pieces = rows.into_pieces();
         if pieces.is_empty() {
-            pieces.push(self.revision.batch(options));
+            pieces.push(self.revision.batch(ask.options));
         }
         {
             let mut state = self.state();
-            state.options = options;
+            state.ask = ask;
             state.scored.resize_with(pieces.len(), || None);
             state.missing = pieces.len();
         }
@@ -243,11 +255,13 @@ impl<C: Call> Job<C> {
         if !self.goes_on() {
             return;
         }
-        let cost = self.revision.row_cost().predict(piece.len());
+        let options = self.state().ask.options;
+        let row_cost = self.revision.cost_of(options);
+        let cost = row_cost.predict(piece.len());
         let begun = Instant::now();
         piece.score();
         let took = begun.elapsed();
-        self.revision.row_cost().observe(piece.len(), took);
+        row_cost.observe(piece.len(), took);
         let ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         self.computed_ns.fetch_add(ns, Ordering::Relaxed);
         let is_last = {
@@ -273,9 +287,9 @@ impl<C: Call> Job<C> {
             return self.answer(Err(Refusal::DeadlineMissed { timeout }));
         }
         let pieces = state.scored.drain(..).flatten().collect();
-        let scored = Scored::new(Arc::clone(&self.revision), state.options, pieces);
+        let scored = Scored::new(Arc::clone(&self.revision), state.ask, pieces);
         let begun = Instant::now();
-        let body = state.call.encode(&scored);
+        let reply = state.call.encode(&scored);
         let computed = Duration::from_nanos(self.computed_ns.load(Ordering::Relaxed));
         if let Some((bytes, decoding)) = state.decoded {
             self.revision.byte_cost().observe(bytes, decoding + computed + begun.elapsed());
@@ -283,7 +297,7 @@ impl<C: Call> Job<C> {
         let queued = state.begun_at.map(|at| at.duration_since(self.pushed_at));
         drop(state);
         let rows = scored.len();
-        self.answer(body.map(|body| Answer { body, rows, queued, computed }));
+        self.answer(reply.map(|reply| Answer { reply, rows, queued, computed }));
     }
 
     /// Whether the answer is still wanted, and can still come in time.
@@ -304,7 +318,7 @@ impl<C: Call> Job<C> {
         false
     }
 
-    fn answer(&self, answer: Result<Answer, Refusal>) {
+    fn answer(&self, answer: Outcome<C::Reply>) {
         let sender = self.state().answer.take();
         if let Some(sender) = sender {
             // Nobody may be left to hear it.

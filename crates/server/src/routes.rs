@@ -6,15 +6,15 @@ use std::time::Instant;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::Request;
-use axum::http::{StatusCode, header};
-use axum::response::Response;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
 use crate::context::{self, Context};
 use crate::error::Refusal;
 use crate::predict::{self, Call, Clock};
-use crate::{admin, health, json, oip, v1};
+use crate::{admin, health, oip, v1};
 
 /// What the inference listener answers.
 pub(crate) fn inference(context: Arc<Context>) -> Router {
@@ -72,7 +72,7 @@ pub(crate) fn wrong_method(request: &Request) -> Refusal {
 pub(crate) struct Arrival(pub(crate) Instant);
 
 /// A prediction from its head to its answer: find the revision, take the body, predict, count.
-pub(crate) async fn predict<C: Call>(
+pub(crate) async fn predict<C: Call<Reply: IntoResponse>>(
     context: &Context,
     model: &str,
     version: Option<&str>,
@@ -98,7 +98,7 @@ pub(crate) async fn predict<C: Call>(
             }
             traffic.computed(answer.rows, answer.computed);
             traffic.end("ok");
-            Ok(json::response(StatusCode::OK, answer.body))
+            Ok(answer.reply.into_response())
         }
         Err(refusal) => {
             if let Refusal::Shed { reason, .. } = refusal {

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use stemson_mojo::{Batch, Cell, Model, Options, Output, RowError};
-use stemson_serving::Revision;
+use stemson_mojo::{Batch, Cell, Model, Output, RowError};
+use stemson_serving::{Cost, Revision};
 
+use crate::ask::Ask;
 use crate::config::Limits;
 use crate::error::Refusal;
+use crate::face::Face;
 
 /// Rows of a piece at most.
 const PIECE_ROWS_MAX: usize = 1_024;
@@ -22,13 +24,16 @@ const PIECE_TIME: Duration = Duration::from_millis(1);
 #[derive(Debug)]
 pub(crate) struct Rows {
     revision: Arc<Revision>,
-    options: Options,
+    face: Arc<Face>,
+    ask: Ask,
     limits: Limits,
     /// All full but the last.
     pieces: Vec<Batch>,
     piece_rows_max: usize,
     limit: usize,
     len: usize,
+    /// Places of vectors of words, so far.
+    word_cells: usize,
     /// Why decoding was broken off: decoders can only say that it was.
     refusal: Option<Refusal>,
 }
@@ -36,26 +41,46 @@ pub(crate) struct Rows {
 impl Rows {
     pub(crate) fn new(revision: Arc<Revision>, limits: Limits) -> Self {
         Self {
-            piece_rows_max: revision.row_cost().units_within(PIECE_TIME).min(PIECE_ROWS_MAX),
+            piece_rows_max: piece_rows_max(revision.row_cost()),
+            face: revision.prepared(Face::new),
             revision,
-            options: Options::default(),
+            ask: Ask::default(),
             pieces: Vec::new(),
             limit: limits.rows_max,
             len: 0,
+            word_cells: 0,
             refusal: None,
             limits,
         }
     }
 
     /// Forgets all rows, and asks something else of those that come.
-    pub(crate) fn restart(&mut self, options: Options) {
+    ///
+    /// # Errors
+    /// The model does not offer it.
+    pub(crate) fn restart(&mut self, ask: Ask) -> Result<(), Refusal> {
+        ask.check(self.model())?;
         self.give_back();
-        self.options = options;
+        self.ask = ask;
         self.len = 0;
+        self.word_cells = 0;
+        self.limit = self.limits.rows_max;
+        self.piece_rows_max = piece_rows_max(self.cost());
+        Ok(())
     }
 
-    pub(crate) fn options(&self) -> Options {
-        self.options
+    pub(crate) fn ask(&self) -> Ask {
+        self.ask
+    }
+
+    /// What is prepared of the revision.
+    pub(crate) fn face(&self) -> &Arc<Face> {
+        &self.face
+    }
+
+    /// What a row costs as it is asked for.
+    pub(crate) fn cost(&self) -> &Cost {
+        self.revision.cost_of(self.ask.options)
     }
 
     pub(crate) fn revision(&self) -> &Arc<Revision> {
@@ -78,20 +103,40 @@ impl Rows {
     /// [`Rows::take_refusal`].
     #[must_use]
     pub(crate) fn push(&mut self, cells: &[Cell<'_>]) -> bool {
+        self.push_with(|piece| piece.push(cells))
+    }
+
+    /// Adds a row of words to a model whose schema is open; else as [`Rows::push`].
+    #[must_use]
+    pub(crate) fn push_words(&mut self, cells: &[(&str, Cell<'_>)]) -> bool {
+        self.word_cells = self.word_cells.saturating_add(cells.len() * self.face.word_dims);
+        if self.word_cells > self.limits.cells_max {
+            let rows_max = self.len;
+            self.refusal = Some(Refusal::TooManyRows { rows_max, limit: "cells" });
+            return false;
+        }
+        self.push_with(|piece| piece.push_words(cells))
+    }
+
+    fn push_with(&mut self, push: impl FnOnce(&mut Batch)) -> bool {
         if self.len >= self.limit {
             self.refusal = Some(self.too_many());
             return false;
         }
         let has_room = self.pieces.last().is_some_and(|piece| piece.len() < self.piece_rows_max);
         if !has_room {
-            self.pieces.push(self.revision.batch(self.options));
+            let mut piece = self.revision.batch(self.ask.options);
+            // A spare one keeps the number of its last request.
+            piece.set_first_row(self.ask.row_index.wrapping_add(self.len as u64));
+            self.pieces.push(piece);
         }
         let is_first = self.len == 0;
         if let Some(piece) = self.pieces.last_mut() {
-            piece.push(cells);
+            push(piece);
             if is_first {
                 // Only now is it known how wide a row becomes.
-                let width = piece.raw(0).len().max(1);
+                let explained = self.face.explained_width(self.ask.explanations());
+                let width = (piece.raw(0).len() + explained).max(1);
                 self.piece_rows_max = self.piece_rows_max.min(PIECE_CELLS_MAX / width).max(1);
                 self.limit = self.limit.min(self.limits.cells_max / width).max(1);
             }
@@ -103,6 +148,11 @@ impl Rows {
     fn too_many(&self) -> Refusal {
         let limit = if self.limit < self.limits.rows_max { "cells" } else { "rows" };
         Refusal::TooManyRows { rows_max: self.limit, limit }
+    }
+
+    /// Decoding is broken off for this.
+    pub(crate) fn refuse(&mut self, refusal: Refusal) {
+        self.refusal = Some(refusal);
     }
 
     /// Why the last [`Rows::push`] said false.
@@ -122,9 +172,13 @@ impl Rows {
 
     fn give_back(&mut self) {
         for piece in self.pieces.drain(..) {
-            self.revision.give_back(piece, self.options);
+            self.revision.give_back(piece, self.ask.options);
         }
     }
+}
+
+fn piece_rows_max(cost: &Cost) -> usize {
+    cost.units_within(PIECE_TIME).min(PIECE_ROWS_MAX)
 }
 
 impl Drop for Rows {
@@ -137,14 +191,15 @@ impl Drop for Rows {
 #[derive(Debug)]
 pub(crate) struct Scored {
     revision: Arc<Revision>,
-    options: Options,
+    face: Arc<Face>,
+    ask: Ask,
     pieces: Vec<Batch>,
 }
 
 impl Scored {
     /// `pieces`: all of them, in their order.
-    pub(crate) fn new(revision: Arc<Revision>, options: Options, pieces: Vec<Batch>) -> Self {
-        Self { revision, options, pieces }
+    pub(crate) fn new(revision: Arc<Revision>, ask: Ask, pieces: Vec<Batch>) -> Self {
+        Self { face: revision.prepared(Face::new), revision, ask, pieces }
     }
 
     pub(crate) fn revision(&self) -> &Arc<Revision> {
@@ -155,17 +210,27 @@ impl Scored {
         self.revision.model()
     }
 
-    pub(crate) fn is_strict(&self) -> bool {
-        self.options.strict
+    pub(crate) fn ask(&self) -> Ask {
+        self.ask
+    }
+
+    /// What is prepared of the revision.
+    pub(crate) fn face(&self) -> &Face {
+        &self.face
     }
 
     pub(crate) fn len(&self) -> usize {
         self.pieces.iter().map(Batch::len).sum()
     }
 
+    /// The rows in their order: the piece that each stands in, and its place there.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = (&Batch, usize)> {
+        self.pieces.iter().flat_map(|piece| (0..piece.len()).map(move |row| (piece, row)))
+    }
+
     /// The predictions in the order of the rows.
     pub(crate) fn outputs(&self) -> impl Iterator<Item = Result<Output<'_>, &RowError>> {
-        self.pieces.iter().flat_map(|piece| (0..piece.len()).map(|row| piece.output(row)))
+        self.rows().map(|(piece, row)| piece.output(row))
     }
 
     /// The refusal of the first row that has no prediction, for protocols without a place for it.
@@ -186,7 +251,7 @@ impl Scored {
 impl Drop for Scored {
     fn drop(&mut self) {
         for piece in self.pieces.drain(..) {
-            self.revision.give_back(piece, self.options);
+            self.revision.give_back(piece, self.ask.options);
         }
     }
 }

@@ -1,7 +1,9 @@
 //! One artifact inside a deployment.
 
+use std::any::Any;
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use stemson_mojo::{Batch, Digest, Model, Options};
@@ -21,9 +23,25 @@ pub struct Revision {
     by: String,
     has_unique_columns: bool,
     row_cost: Cost,
+    /// With leaves or stages; with contributions.
+    explained_costs: [Cost; 2],
     byte_cost: Cost,
     spare: Mutex<Vec<(Options, Batch)>>,
+    prepared: Prepared,
 }
+
+/// What a front made of the model, of a type that only the front knows.
+#[derive(Default)]
+struct Prepared(OnceLock<Box<dyn Any + Send + Sync>>);
+
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Prepared").field(&self.0.get().is_some()).finish()
+    }
+}
+
+/// First guesses of what explanations cost, in plain rows.
+const EXPLAINED_ROWS: [f64; 2] = [4.0, 40.0];
 
 /// Batches kept for later: enough for every thread that computes on common machines.
 const SPARE_MAX: usize = 16;
@@ -51,8 +69,10 @@ impl Revision {
             by,
             has_unique_columns,
             row_cost: Cost::new(ns_per_row),
+            explained_costs: EXPLAINED_ROWS.map(|rows| Cost::new(rows * ns_per_row)),
             byte_cost: Cost::new(NS_PER_BODY_BYTE),
             spare: Mutex::default(),
+            prepared: Prepared::default(),
             model,
         }
     }
@@ -92,9 +112,29 @@ impl Revision {
         self.has_unique_columns
     }
 
-    /// Time of scoring, for one row.
+    /// Time of scoring, for one row, without explanations.
     pub fn row_cost(&self) -> &Cost {
         &self.row_cost
+    }
+
+    /// Time of scoring, for one row under these options: explanations cost their own.
+    pub fn cost_of(&self, options: Options) -> &Cost {
+        let [leaves, contributions] = &self.explained_costs;
+        if options.contributions {
+            contributions
+        } else if options.leaf_assignment.is_some() || options.staged {
+            leaves
+        } else {
+            &self.row_cost
+        }
+    }
+
+    /// What the front makes of the model once, and needs for every request. There is one front: of
+    /// a second type every call would make its own.
+    pub fn prepared<T: Any + Send + Sync>(&self, make: impl Fn(&Model) -> T) -> Arc<T> {
+        let prepared = self.prepared.0.get_or_init(|| Box::new(Arc::new(make(&self.model))));
+        let kept = prepared.downcast_ref::<Arc<T>>().map(Arc::clone);
+        kept.unwrap_or_else(|| Arc::new(make(&self.model)))
     }
 
     /// Time of decoding, scoring and encoding, for one byte of a request's body.

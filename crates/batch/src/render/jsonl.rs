@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use stemson_mojo::{Part, Values};
+use stemson_mojo::{Batch, Part, Values};
 
 use super::layout::Layout;
 use super::number::{Float, write_json_number};
@@ -59,18 +59,28 @@ fn write_parts(out: &mut Vec<u8>, layout: &Layout, row: Row<'_>) {
 fn write_part(out: &mut Vec<u8>, part: Part, row: Row<'_>) {
     write_text(out, part.key());
     out.push(b':');
-    match row.batch.part(row.place, part) {
+    write_json_part(out, row.batch, row.place, part);
+}
+
+/// Appends the values of a part of a row as JSON, `null` where the row does not have the part.
+///
+/// Several values are a list, vectors of words an object by column. Floats parse back to the same
+/// bits; what JSON cannot say is text: `"NaN"`, `"Infinity"`, `"-Infinity"`.
+///
+/// # Panics
+/// If the row was not scored.
+pub fn write_json_part(out: &mut Vec<u8>, batch: &Batch, row: usize, part: Part) {
+    match batch.part(row, part) {
         None => out.extend_from_slice(b"null"),
         Some(Values::Floats(vectors)) if part == Part::Embeddings => {
-            write_embeddings(out, vectors, row);
+            write_embeddings(out, vectors, batch.word_columns(row));
         }
         Some(values) => write_values(out, values),
     }
 }
 
 /// A vector per word that the model knows.
-fn write_embeddings(out: &mut Vec<u8>, vectors: &[f32], row: Row<'_>) {
-    let columns = row.batch.word_columns(row.place);
+fn write_embeddings(out: &mut Vec<u8>, vectors: &[f32], columns: &[String]) {
     let dims = (vectors.len() / columns.len().max(1)).max(1);
     let words = columns.iter().zip(vectors.chunks_exact(dims));
     out.push(b'{');

@@ -14,6 +14,7 @@ use crate::job::Job;
 use crate::source::Format;
 use crate::table::Value;
 
+pub use jsonl::write_json_part;
 use layout::Layout;
 
 /// How the rows of a job are written. Made once, used by all workers.

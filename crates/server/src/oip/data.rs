@@ -36,7 +36,7 @@ enum Elements<'de> {
 
 /// The elements of a tensor, as its datatype says.
 #[derive(Debug)]
-pub(super) enum Values<'de> {
+pub(crate) enum Values<'de> {
     /// NaN is absent.
     Numbers(Vec<f64>),
     /// Empty is absent.
@@ -45,14 +45,56 @@ pub(super) enum Values<'de> {
     Flags(Vec<Option<bool>>),
 }
 
-impl Values<'_> {
-    pub(super) fn len(&self) -> usize {
+impl<'de> Values<'de> {
+    /// Reads the elements from their bytes: packed, least significant byte first; of BYTES each
+    /// with its length in 4 bytes before it. The error says which element is wrong, and why.
+    pub(crate) fn from_bytes(datatype: Datatype, bytes: &'de [u8]) -> Result<Self, String> {
+        let Some(size) = datatype.size() else {
+            return texts_from_bytes(bytes).map(Self::Texts);
+        };
+        if !bytes.len().is_multiple_of(size) {
+            return Err(format!(
+                "{} bytes are no whole number of {} elements of {size} bytes",
+                bytes.len(),
+                datatype.name()
+            ));
+        }
+        let elements = bytes.chunks_exact(size);
+        if datatype == Datatype::Bool {
+            return Ok(Self::Flags(elements.map(|byte| Some(byte != [0])).collect()));
+        }
+        let numbers = elements.enumerate().map(|(at, element)| {
+            datatype
+                .read(element)
+                .ok_or_else(|| format!("element {at} does not fit a double without loss"))
+        });
+        numbers.collect::<Result<_, _>>().map(Self::Numbers)
+    }
+
+    pub(crate) fn len(&self) -> usize {
         match self {
             Self::Numbers(numbers) => numbers.len(),
             Self::Texts(texts) => texts.len(),
             Self::Flags(flags) => flags.len(),
         }
     }
+}
+
+fn texts_from_bytes(bytes: &[u8]) -> Result<Vec<Cow<'_, str>>, String> {
+    let (mut rest, mut texts) = (bytes, Vec::new());
+    while !rest.is_empty() {
+        let at = texts.len();
+        let element = rest.split_first_chunk::<4>().and_then(|(len, behind)| {
+            behind.split_at_checked(usize::try_from(u32::from_le_bytes(*len)).ok()?)
+        });
+        let Some((text, behind)) = element else {
+            return Err(format!("element {at} ends behind the last of {} bytes", bytes.len()));
+        };
+        let text = std::str::from_utf8(text).map_err(|_| format!("element {at} is no UTF-8"))?;
+        texts.push(Cow::Borrowed(text));
+        rest = behind;
+    }
+    Ok(texts)
 }
 
 impl<'de> Data<'de> {
@@ -362,6 +404,44 @@ mod tests {
             ("[true]", Fp64, "`data` holds booleans, FP64 does not"),
         ] {
             assert_eq!(read(json, datatype), expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn bytes_are_read_as_their_datatype_says() {
+        use Datatype::{Bf16, Bool, Bytes, Fp16, Fp32, Fp64, Int8, Int16, Int32, Int64};
+        use Datatype::{Uint8, Uint16, Uint32, Uint64};
+        let numbers = |datatype, bytes: &[u8]| match Values::from_bytes(datatype, bytes) {
+            Ok(Values::Numbers(numbers)) => format!("{numbers:?}"),
+            Ok(Values::Texts(texts)) => format!("{texts:?}"),
+            Ok(Values::Flags(flags)) => format!("{flags:?}"),
+            Err(cause) => cause,
+        };
+        for (datatype, bytes, expected) in [
+            (Bool, &[0, 1, 7][..], "[Some(false), Some(true), Some(true)]"),
+            (Uint8, &[255], "[255.0]"),
+            (Int8, &[255], "[-1.0]"),
+            (Uint16, &[0, 1], "[256.0]"),
+            (Int16, &[0, 128], "[-32768.0]"),
+            (Uint32, &u32::MAX.to_le_bytes(), "[4294967295.0]"),
+            (Int32, &(-5_i32).to_le_bytes(), "[-5.0]"),
+            (Uint64, &(1_u64 << 40).to_le_bytes(), "[1099511627776.0]"),
+            (Uint64, &[255; 8], "element 0 does not fit a double without loss"),
+            (Int64, &i64::MIN.to_le_bytes(), "[-9.22337203685477"),
+            (Int64, &9_007_199_254_740_993_i64.to_le_bytes(), "element 0 does not fit a double"),
+            (Fp16, &[0, 0x3c, 0, 0xc0, 1, 0, 0, 0x7c], "[1.0, -2.0, 5.960464477539063e-8, inf]"),
+            (Bf16, &[0x80, 0x3f], "[1.0]"),
+            (Fp32, &0.1_f32.to_le_bytes(), "[0.10000000149011612]"),
+            (Fp64, &f64::NAN.to_le_bytes(), "[NaN]"),
+            (Fp64, &[0; 9], "9 bytes are no whole number of FP64 elements of 8 bytes"),
+            (Bytes, &[1, 0, 0, 0, b'a', 0, 0, 0, 0], "[\"a\", \"\"]"),
+            (Bytes, &[2, 0, 0, 0, b'a'], "element 0 ends behind the last of 5 bytes"),
+            (Bytes, &[1, 0], "element 0 ends behind"),
+            (Bytes, &[255, 255, 255, 255, 1], "element 0 ends behind"),
+            (Bytes, &[1, 0, 0, 0, 0xff], "element 0 is no UTF-8"),
+        ] {
+            let found = numbers(datatype, bytes);
+            assert!(found.starts_with(expected), "{datatype:?}: {found}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 /// The datatype of a tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Datatype {
+pub(crate) enum Datatype {
     Bool,
     Uint8,
     Uint16,
@@ -13,13 +13,14 @@ pub(super) enum Datatype {
     Int32,
     Int64,
     Fp16,
+    Bf16,
     Fp32,
     Fp64,
     Bytes,
 }
 
 /// All, with their names.
-const ALL: [(&str, Datatype); 13] = [
+const ALL: [(&str, Datatype); 14] = [
     ("BOOL", Datatype::Bool),
     ("UINT8", Datatype::Uint8),
     ("UINT16", Datatype::Uint16),
@@ -30,27 +31,28 @@ const ALL: [(&str, Datatype); 13] = [
     ("INT32", Datatype::Int32),
     ("INT64", Datatype::Int64),
     ("FP16", Datatype::Fp16),
+    ("BF16", Datatype::Bf16),
     ("FP32", Datatype::Fp32),
     ("FP64", Datatype::Fp64),
     ("BYTES", Datatype::Bytes),
 ];
 
 impl Datatype {
-    pub(super) fn parse(name: &str) -> Option<Self> {
+    pub(crate) fn parse(name: &str) -> Option<Self> {
         ALL.iter().find(|(known, _)| *known == name).map(|(_, datatype)| *datatype)
     }
 
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         ALL.iter().find(|(_, known)| *known == self).map_or("", |(name, _)| name)
     }
 
     /// The names, for messages.
-    pub(super) fn names() -> String {
+    pub(crate) fn names() -> String {
         ALL.map(|(name, _)| name).join(", ")
     }
 
     pub(super) fn is_float(self) -> bool {
-        matches!(self, Self::Fp16 | Self::Fp32 | Self::Fp64)
+        matches!(self, Self::Fp16 | Self::Bf16 | Self::Fp32 | Self::Fp64)
     }
 
     /// The number as an element of this type holds it; none if it cannot hold it.
@@ -72,11 +74,71 @@ impl Datatype {
             Self::Int32 => whole(f64::from(i32::MIN), f64::from(i32::MAX)),
             Self::Int64 => whole(-(2f64.powi(63)), 2f64.powi(63).next_down()),
             Self::Fp16 => within(number, to_half(number)),
+            Self::Bf16 => within(number, to_brain(number)),
             Self::Fp32 => within(number, f64::from(number as f32)),
             Self::Fp64 => Some(number),
             Self::Bytes => None,
         }
     }
+}
+
+impl Datatype {
+    /// Bytes of an element on the wire; none where elements differ.
+    pub(crate) fn size(self) -> Option<usize> {
+        Some(match self {
+            Self::Bool | Self::Uint8 | Self::Int8 => 1,
+            Self::Uint16 | Self::Int16 | Self::Fp16 | Self::Bf16 => 2,
+            Self::Uint32 | Self::Int32 | Self::Fp32 => 4,
+            Self::Uint64 | Self::Int64 | Self::Fp64 => 8,
+            Self::Bytes => return None,
+        })
+    }
+
+    /// The element in these bytes, least significant first; none if a double cannot hold it.
+    ///
+    /// `bytes`: as many as [`Datatype::size`] says; missing ones are 0.
+    pub(super) fn read(self, bytes: &[u8]) -> Option<f64> {
+        let bits = bytes.iter().rev().fold(0_u64, |bits, byte| (bits << 8) | u64::from(*byte));
+        Some(match self {
+            Self::Bool => f64::from(u8::from(bits != 0)),
+            Self::Uint8 | Self::Uint16 | Self::Uint32 => bits as f64,
+            Self::Uint64 => {
+                let double = bits as f64;
+                return (double as u64 == bits && bits != u64::MAX).then_some(double);
+            }
+            Self::Int8 => f64::from(bits as i8),
+            Self::Int16 => f64::from(bits as i16),
+            Self::Int32 => f64::from(bits as i32),
+            Self::Int64 => {
+                let (double, whole) = (bits as i64 as f64, bits as i64);
+                return (double as i64 == whole && whole != i64::MAX).then_some(double);
+            }
+            Self::Fp16 => from_half(bits as u16),
+            Self::Bf16 => f64::from(f32::from_bits((bits as u32) << 16)),
+            Self::Fp32 => f64::from(f32::from_bits(bits as u32)),
+            Self::Fp64 => f64::from_bits(bits),
+            Self::Bytes => return None,
+        })
+    }
+}
+
+/// The number that 16 bits stand for: sign, 5 bits of exponent, 10 of the fraction.
+fn from_half(bits: u16) -> f64 {
+    let sign = if bits >> 15 == 1 { -1.0 } else { 1.0 };
+    let fraction = f64::from(bits & 0x3ff);
+    match (bits >> 10) & 0x1f {
+        0 => sign * fraction * 2f64.powi(-24),
+        31 if fraction == 0.0 => sign * f64::INFINITY,
+        31 => f64::NAN,
+        exponent => sign * (1024.0 + fraction) * 2f64.powi(i32::from(exponent) - 25),
+    }
+}
+
+/// The nearest number whose bits end with 16 zeros as a 32-bit float, ties to even.
+fn to_brain(number: f64) -> f64 {
+    let bits = (number as f32).to_bits();
+    let rounded = (u64::from(bits) + 0x7fff + u64::from((bits >> 16) & 1)) >> 16;
+    f64::from(f32::from_bits((rounded as u32) << 16))
 }
 
 /// A finite number must not become infinite.

@@ -2,7 +2,8 @@
 //!
 //! `matrix`: one numeric input `[rows, columns]`, a categorical value as the index of its level.
 //! `columns`: one input per column, `[rows]` or `[rows, 1]`. `rows`: one BYTES input, a JSON object
-//! in each element. All are accepted of every model.
+//! in each element. All are accepted of every model, but `matrix` of one whose columns are the
+//! caller's own.
 
 use stemson_mojo::{Cell, Kind, Schema};
 
@@ -21,6 +22,8 @@ enum Layout<'t, 'de> {
     },
     /// By place in the schema.
     Columns(Vec<(usize, &'t Tensor<'de>)>),
+    /// The columns are the caller's own.
+    Words(&'t [Tensor<'de>]),
     Rows(&'t Tensor<'de>),
 }
 
@@ -30,6 +33,7 @@ pub(super) fn push(request: &InferRequest<'_>, rows: &mut Rows) -> Result<(), Re
     match layout {
         Layout::Matrix { matrix, offset } => push_matrix(matrix, offset, rows),
         Layout::Columns(columns) => push_columns(&columns, rows),
+        Layout::Words(columns) => push_words(columns, rows),
         Layout::Rows(texts) => push_rows(texts, rows),
     }
 }
@@ -48,6 +52,18 @@ fn layout<'t, 'de>(
         if inputs[..index].iter().any(|other| other.name == input.name) {
             return Err(bad(format!("input `{}` stands twice", input.name)));
         }
+    }
+    if schema.is_open() {
+        return match &inputs[..] {
+            [] => Err(bad(format!(
+                "there is no input: expected one BYTES input per column of words, or one BYTES \
+                 input `{ROW}` with an object per row"
+            ))),
+            [only] if only.name == ROW && only.datatype == Datatype::Bytes => {
+                Ok(Layout::Rows(only))
+            }
+            columns => Ok(Layout::Words(columns)),
+        };
     }
     let offset_name = schema.offset().map(|index| schema.columns()[index].name.as_str());
     let is_offset = |input: &&Tensor<'_>| Some(&*input.name) == offset_name;
@@ -76,9 +92,10 @@ fn layout<'t, 'de>(
              per row"
         )));
     }
-    if request.strict {
+    if request.terms.ask.options.strict {
         let is_given = |index: usize| columns.iter().any(|(column, _)| *column == index);
-        let missing = (0..feature_count(schema)).find(|index| !is_given(*index));
+        let mut features = 0..feature_count(schema);
+        let missing = features.find(|&index| !is_given(index) && !schema.is_optional(index));
         if let Some(index) = missing {
             let name = &schema.columns()[index].name;
             return Err(bad(format!("input `{name}` is missing, and the request is strict")));
@@ -103,9 +120,12 @@ fn column_len(input: &Tensor<'_>) -> Result<usize, Refusal> {
     }
 }
 
-fn push_columns(columns: &[(usize, &Tensor<'_>)], rows: &mut Rows) -> Result<(), Refusal> {
+/// Rows of inputs that all have as many.
+fn common_len<'t, 'de: 't>(
+    columns: impl Iterator<Item = &'t Tensor<'de>>,
+) -> Result<usize, Refusal> {
     let mut first: Option<(&Tensor<'_>, usize)> = None;
-    for (_, input) in columns {
+    for input in columns {
         let len = column_len(input)?;
         let (other, expected) = *first.get_or_insert((input, len));
         if len != expected {
@@ -115,7 +135,24 @@ fn push_columns(columns: &[(usize, &Tensor<'_>)], rows: &mut Rows) -> Result<(),
             )));
         }
     }
-    let len = first.map_or(0, |(_, len)| len);
+    Ok(first.map_or(0, |(_, len)| len))
+}
+
+fn push_words(columns: &[Tensor<'_>], rows: &mut Rows) -> Result<(), Refusal> {
+    let len = common_len(columns.iter())?;
+    let mut cells: Vec<(&str, Cell<'_>)> = Vec::with_capacity(columns.len());
+    for row in 0..len {
+        cells.clear();
+        cells.extend(columns.iter().map(|input| (&*input.name, cell(&input.values, row))));
+        if !rows.push_words(&cells) {
+            return Err(rows.take_refusal().unwrap_or(Refusal::Panicked));
+        }
+    }
+    Ok(())
+}
+
+fn push_columns(columns: &[(usize, &Tensor<'_>)], rows: &mut Rows) -> Result<(), Refusal> {
+    let len = common_len(columns.iter().map(|(_, input)| *input))?;
     let mut cells = vec![Cell::Absent; rows.model().schema().columns().len()];
     for row in 0..len {
         for (column, input) in columns {

@@ -1,11 +1,12 @@
 //! What a model takes and answers, as the protocol shows it.
 
 use axum::body::Bytes;
-use stemson_mojo::{Kind, Model, Role};
+use stemson_mojo::{Column, Kind, Role, Schema};
 use stemson_serving::{Deployment, Revision};
 
-use super::INPUT;
-use super::encode::OutputTensor;
+use super::datatype::Datatype;
+use super::{INPUT, ROW};
+use crate::face::Face;
 use crate::json;
 
 /// `{"name","version","extensions"}` of the server.
@@ -27,47 +28,93 @@ pub(super) fn model(deployment: &Deployment, revision: &Revision) -> Bytes {
     numbers.sort_unstable();
     json::write_list(&mut out, numbers, |out, number| json::write_str(out, &number.to_string()));
     out.extend_from_slice(b"],\"platform\":\"h2o_mojo\",\"inputs\":[");
-    write_inputs(&mut out, model);
+    let face = revision.prepared(Face::new);
+    json::write_list(&mut out, inputs(model.schema()), |out, input| write_tensor(out, &input));
     out.extend_from_slice(b"],\"outputs\":[");
-    json::write_list(&mut out, OutputTensor::all(model.category()), |out, output| {
-        write_tensor(out, output.name(), output.datatype(model), output.width(model));
+    let usual = face.outputs.iter().filter(|tensor| tensor.is_usual);
+    json::write_list(&mut out, usual, |out, tensor| {
+        let name = tensor.name.to_owned();
+        let tensor = TensorShape { name, datatype: tensor.datatype, shape: tensor.shape() };
+        write_tensor(out, &tensor);
     });
+    let on_request = face.outputs.iter().filter(|tensor| !tensor.is_usual);
+    let on_request: Vec<&str> = on_request.map(|tensor| tensor.name).collect();
     let parameters = format!(
         "],\"parameters\":{{\"digest\":\"{}\",\"number\":{},\"algorithm\":\"{}\",\
-         \"category\":\"{}\"}}}}",
+         \"category\":\"{}\",\"outputs_on_request\":\"{}\"}}}}",
         revision.digest(),
         revision.number(),
         model.algorithm(),
         model.category().as_str(),
+        on_request.join(" "),
     );
     out.extend_from_slice(parameters.as_bytes());
     out.into()
 }
 
-fn write_inputs(out: &mut Vec<u8>, model: &Model) {
-    let columns = model.schema().columns();
-    let features = columns.iter().filter(|column| column.role == Role::Feature);
-    if features.clone().all(|column| column.kind == Kind::Numeric) {
-        write_tensor(out, INPUT, "FP64", Some(features.count()));
-        for offset in columns.iter().filter(|column| column.role == Role::Offset) {
-            out.push(b',');
-            write_tensor(out, &offset.name, "FP64", None);
-        }
-        return;
-    }
-    json::write_list(out, columns, |out, column| {
-        let datatype = match column.kind {
-            Kind::Numeric => "FP64",
-            Kind::Categorical => "BYTES",
-        };
-        write_tensor(out, &column.name, datatype, None);
-    });
+/// How the inputs of a model are shown. All layouts are accepted of every model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// One matrix of all columns.
+    Matrix,
+    /// Column by column.
+    Columns,
+    /// One text per row, a JSON object.
+    Rows,
 }
 
-fn write_tensor(out: &mut Vec<u8>, name: &str, datatype: &str, width: Option<usize>) {
+/// A tensor as metadata shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TensorShape {
+    pub(crate) name: String,
+    pub(crate) datatype: Datatype,
+    /// -1 for what depends on the request.
+    pub(crate) shape: Vec<i64>,
+}
+
+pub(crate) fn layout(schema: &Schema) -> Layout {
+    if schema.is_open() {
+        Layout::Rows
+    } else if features(schema).all(|column| column.kind == Kind::Numeric) {
+        Layout::Matrix
+    } else {
+        Layout::Columns
+    }
+}
+
+/// The columns but the offset.
+pub(crate) fn features(schema: &Schema) -> impl Iterator<Item = &Column> {
+    schema.columns().iter().filter(|column| column.role == Role::Feature)
+}
+
+/// The inputs that a model shows.
+pub(crate) fn inputs(schema: &Schema) -> Vec<TensorShape> {
+    let tensor =
+        |name: &str, datatype, shape| TensorShape { name: name.to_owned(), datatype, shape };
+    let column = |column: &Column| {
+        let datatype = match column.kind {
+            Kind::Numeric => Datatype::Fp64,
+            Kind::Categorical => Datatype::Bytes,
+        };
+        tensor(&column.name, datatype, vec![-1])
+    };
+    match layout(schema) {
+        Layout::Rows => vec![tensor(ROW, Datatype::Bytes, vec![-1])],
+        Layout::Columns => schema.columns().iter().map(column).collect(),
+        Layout::Matrix => {
+            let width = features(schema).count() as i64;
+            let offsets = schema.columns().iter().filter(|column| column.role == Role::Offset);
+            let matrix = tensor(INPUT, Datatype::Fp64, vec![-1, width]);
+            std::iter::once(matrix).chain(offsets.map(column)).collect()
+        }
+    }
+}
+
+fn write_tensor(out: &mut Vec<u8>, tensor: &TensorShape) {
     out.extend_from_slice(b"{\"name\":");
-    json::write_str(out, name);
-    let width = width.map_or(String::new(), |width| format!(",{width}"));
-    let rest = format!(",\"datatype\":\"{datatype}\",\"shape\":[-1{width}]}}");
+    json::write_str(out, &tensor.name);
+    let rest =
+        format!(",\"datatype\":\"{}\",\"shape\":{:?}}}", tensor.datatype.name(), tensor.shape);
+    // The list's own spelling is JSON's.
     out.extend_from_slice(rest.as_bytes());
 }

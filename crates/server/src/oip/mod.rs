@@ -1,28 +1,28 @@
-//! The Open Inference Protocol over REST, with JSON tensors.
+//! The Open Inference Protocol over REST; its tensors, which gRPC has too.
 
 mod data;
 mod datatype;
 mod encode;
 mod layout;
 mod metadata;
+mod raw;
 mod request;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Bytes;
 use axum::extract::{Path, Request, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
 use crate::context::{self, Context};
 use crate::error::Refusal;
-use crate::json;
+use crate::json::{self, JSON_BYTES, Wire};
 use crate::predict::Call;
 use crate::routes;
 use crate::rows::{Rows, Scored};
-use encode::OutputTensor;
-use request::InferRequest;
+pub(crate) use encode::{Output, OutputTensor};
+pub(crate) use request::InferRequest;
 
 /// Name of the one input of the layout `matrix`.
 const INPUT: &str = "input";
@@ -88,7 +88,7 @@ pub(crate) async fn infer(
     Path(name): Path<String>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let call = Infer::new(&name);
+    let call = Infer::new(&name, request.headers())?;
     routes::predict(&context, &name, None, "oip", call, request).await
 }
 
@@ -98,38 +98,70 @@ pub(crate) async fn infer_version(
     Path((name, version)): Path<(String, String)>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let call = Infer::new(&name);
+    let call = Infer::new(&name, request.headers())?;
     routes::predict(&context, &name, Some(&version), "oip", call, request).await
 }
 
 /// One infer request.
 struct Infer {
     model: String,
+    /// How many bytes of the body are JSON, if not all.
+    json_bytes: Option<usize>,
     id: Option<String>,
     timeout: Option<Duration>,
-    outputs: Vec<OutputTensor>,
+    outputs: Vec<Output>,
 }
 
 impl Infer {
-    fn new(model: &str) -> Self {
-        Self { model: model.to_owned(), id: None, timeout: None, outputs: Vec::new() }
+    fn new(model: &str, headers: &HeaderMap) -> Result<Self, Refusal> {
+        let json_bytes = headers.get(JSON_BYTES).map(|value| {
+            let bytes = value.to_str().ok().and_then(|text| text.trim().parse::<usize>().ok());
+            bytes.ok_or_else(|| {
+                Refusal::BadHeader(format!("{JSON_BYTES} is {value:?}, expected a number of bytes"))
+            })
+        });
+        Ok(Self {
+            model: model.to_owned(),
+            json_bytes: json_bytes.transpose()?,
+            id: None,
+            timeout: None,
+            outputs: Vec::new(),
+        })
     }
 }
 
+/// Puts the tensors of a request into `rows`, and says which outputs it wants: what is left to do
+/// of every request of the protocol, once its tensors are known.
+pub(crate) fn take(request: &InferRequest<'_>, rows: &mut Rows) -> Result<Vec<Output>, Refusal> {
+    let mut ask = request.terms.ask;
+    let wanted = request.outputs.as_deref();
+    let outputs = Output::choose(rows.face(), wanted, request.terms, &mut ask)?;
+    if ask != rows.ask() {
+        rows.restart(ask)?;
+    }
+    layout::push(request, rows)?;
+    Ok(outputs)
+}
+
+/// Elements of a tensor at most: one more row than allowed, so that it is the number of rows that
+/// is complained about.
+pub(crate) fn elements_max(rows: &Rows) -> usize {
+    let limits = rows.limits();
+    let columns = rows.model().schema().columns().len().max(1);
+    limits.rows_max.saturating_add(1).saturating_mul(columns).min(limits.cells_max)
+}
+
 impl Call for Infer {
+    type Reply = Wire;
+
     fn decode(&mut self, body: &[u8], rows: &mut Rows) -> Result<(), Refusal> {
-        let limits = rows.limits();
-        let columns = rows.model().schema().columns().len().max(1);
-        // One more row than allowed, so that it is the number of rows that is complained about.
-        let elements_max = limits.rows_max.saturating_add(1).saturating_mul(columns);
-        let elements_max = elements_max.min(limits.cells_max);
-        let request = InferRequest::read(body, limits.depth_max, elements_max)?;
-        self.outputs = OutputTensor::choose(rows.model(), request.outputs.as_deref())?;
-        let mut options = rows.options();
-        options.strict = request.strict;
-        rows.restart(options);
-        layout::push(&request, rows)?;
-        self.timeout = request.timeout;
+        let (depth_max, elements_max) = (rows.limits().depth_max, elements_max(rows));
+        let request = match self.json_bytes {
+            Some(0) => raw::read(body, rows, elements_max)?,
+            json_bytes => InferRequest::read(body, json_bytes, depth_max, elements_max)?,
+        };
+        self.outputs = take(&request, rows)?;
+        self.timeout = request.terms.timeout;
         self.id = request.id;
         Ok(())
     }
@@ -138,7 +170,7 @@ impl Call for Infer {
         self.timeout
     }
 
-    fn encode(&self, scored: &Scored) -> Result<Bytes, Refusal> {
+    fn encode(&self, scored: &Scored) -> Result<Wire, Refusal> {
         match scored.first_refused() {
             Some(refusal) => Err(refusal),
             None => Ok(encode::write(&self.model, self.id.as_deref(), &self.outputs, scored)),

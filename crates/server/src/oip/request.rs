@@ -8,44 +8,137 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 
 use super::data::{Data, Read, Values};
 use super::datatype::Datatype;
+use crate::ask::{Ask, Parameter, ReadParameter};
 use crate::error::Refusal;
-use crate::json::{self, Flag, Skip, Text};
+use crate::json::{self, Skip, Text};
 
 /// An infer request, its tensors checked against their own shapes and datatypes.
 #[derive(Debug, Default)]
-pub(super) struct InferRequest<'de> {
-    pub(super) id: Option<String>,
-    pub(super) strict: bool,
-    pub(super) timeout: Option<Duration>,
-    pub(super) inputs: Vec<Tensor<'de>>,
-    /// Names of the outputs that are wanted; none: all.
-    pub(super) outputs: Option<Vec<String>>,
+pub(crate) struct InferRequest<'de> {
+    pub(crate) id: Option<String>,
+    pub(crate) terms: Terms,
+    pub(crate) inputs: Vec<Tensor<'de>>,
+    /// The outputs that are wanted; none: the model's usual ones, and what is asked for.
+    pub(crate) outputs: Option<Vec<Wanted>>,
+}
+
+/// What the parameters of a request say.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Terms {
+    pub(crate) ask: Ask,
+    pub(crate) timeout: Option<Duration>,
+    /// Whether outputs come as bytes if they do not say it themselves.
+    pub(crate) is_binary: bool,
 }
 
 /// One input.
 #[derive(Debug)]
-pub(super) struct Tensor<'de> {
-    pub(super) name: Cow<'de, str>,
-    pub(super) shape: Vec<usize>,
-    pub(super) datatype: Datatype,
-    pub(super) values: Values<'de>,
+pub(crate) struct Tensor<'de> {
+    pub(crate) name: Cow<'de, str>,
+    pub(crate) shape: Vec<usize>,
+    pub(crate) datatype: Datatype,
+    pub(crate) values: Values<'de>,
+}
+
+/// One output that is wanted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    pub(crate) name: String,
+    /// Whether it comes as bytes, if that is said.
+    pub(crate) is_binary: Option<bool>,
+    /// So many classes, the likeliest first, in place of the tensor; 0: the tensor.
+    pub(crate) classes: usize,
+}
+
+impl Terms {
+    /// Takes a parameter; what nobody knows is passed over.
+    pub(crate) fn set(&mut self, name: &str, value: &Parameter<'_>) -> Result<(), String> {
+        match name {
+            "timeout" => {
+                let us = value.count("timeout")?;
+                // 0 is as if it were not there.
+                self.timeout = (us > 0).then(|| Duration::from_micros(us));
+            }
+            // Nothing waits behind anything else for long enough to be worth an order.
+            "priority" => drop(value.count("priority")?),
+            "binary_data_output" => self.is_binary = value.flag("binary_data_output")?,
+            _ => drop(self.ask.set(name, value)?),
+        }
+        Ok(())
+    }
 }
 
 impl<'de> InferRequest<'de> {
-    /// `elements_max`: elements of a tensor at most.
+    /// `json_bytes`: how many bytes of the body are JSON, the tensors' own being behind them; none:
+    /// all. `elements_max`: elements of a tensor at most.
     pub(super) fn read(
         body: &'de [u8],
+        json_bytes: Option<usize>,
         depth_max: usize,
         elements_max: usize,
     ) -> Result<Self, Refusal> {
-        json::read(body, Body { skip: Skip { depth: depth_max }, elements_max })
+        let split = body.split_at_checked(json_bytes.unwrap_or(body.len()));
+        let (json, bytes) = split.ok_or_else(|| {
+            Refusal::BadHeader(format!(
+                "{} is {}, but the body has {} bytes",
+                json::JSON_BYTES,
+                json_bytes.unwrap_or(0),
+                body.len()
+            ))
+        })?;
+        json::read(json, Body { skip: Skip { depth: depth_max }, elements_max, bytes })
     }
+}
+
+impl<'de> Tensor<'de> {
+    /// A tensor whose elements are bytes. The error says what does not fit.
+    pub(crate) fn from_bytes(
+        name: Cow<'de, str>,
+        shape: Vec<usize>,
+        datatype: Datatype,
+        bytes: &'de [u8],
+    ) -> Result<Self, String> {
+        let holds = elements(&shape);
+        if let (Some(size), Some(holds)) = (datatype.size(), holds)
+            && holds.checked_mul(size) != Some(bytes.len())
+        {
+            return Err(format!(
+                "`shape` {shape:?} of {} takes {holds} x {size} bytes, there are {}",
+                datatype.name(),
+                bytes.len()
+            ));
+        }
+        Self::new(name, shape, datatype, Values::from_bytes(datatype, bytes)?)
+    }
+
+    /// Shape and elements must agree. The error says how they do not.
+    pub(crate) fn new(
+        name: Cow<'de, str>,
+        shape: Vec<usize>,
+        datatype: Datatype,
+        values: Values<'de>,
+    ) -> Result<Self, String> {
+        let holds = elements(&shape);
+        if holds != Some(values.len()) {
+            let holds = holds.map_or("too many".to_owned(), |holds| holds.to_string());
+            return Err(format!(
+                "`shape` {shape:?} holds {holds} elements, `data` has {}",
+                values.len()
+            ));
+        }
+        Ok(Self { name, shape, datatype, values })
+    }
+}
+
+/// Elements of a shape; none if nobody can count them.
+fn elements(shape: &[usize]) -> Option<usize> {
+    shape.iter().try_fold(1_usize, |product, &dim| product.checked_mul(dim))
 }
 
 /// Implements the two traits of a seed that reads an object or a list.
 macro_rules! seed {
-    ($name:ident<$value:ty>, $visit:ident: $access:ident, $expecting:literal) => {
-        impl<'de> DeserializeSeed<'de> for $name {
+    ($name:ident $([$life:lifetime])?: $value:ty, $visit:ident: $access:ident, $expecting:literal) => {
+        impl<'de> DeserializeSeed<'de> for $name$(<$life>)? {
             type Value = $value;
 
             fn deserialize<D: Deserializer<'de>>(
@@ -56,7 +149,7 @@ macro_rules! seed {
             }
         }
 
-        impl<'de> Visitor<'de> for $name {
+        impl<'de> Visitor<'de> for $name$(<$life>)? {
             type Value = $value;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -71,9 +164,11 @@ macro_rules! seed {
 }
 
 #[derive(Clone, Copy)]
-struct Body {
+struct Body<'de> {
     skip: Skip,
     elements_max: usize,
+    /// Of the tensors that come as such, behind each other.
+    bytes: &'de [u8],
 }
 
 #[derive(Clone, Copy)]
@@ -81,10 +176,33 @@ struct Parameters {
     skip: Skip,
 }
 
+/// Parameters of a tensor.
+#[derive(Clone, Copy)]
+struct TensorParameters {
+    skip: Skip,
+}
+
+/// How a tensor comes, or shall come.
+#[derive(Default)]
+struct Form {
+    bytes: Option<usize>,
+    is_binary: Option<bool>,
+    classes: usize,
+}
+
 #[derive(Clone, Copy)]
 struct Inputs {
     skip: Skip,
     elements_max: usize,
+}
+
+/// A tensor while it is read.
+struct Draft<'de> {
+    name: Cow<'de, str>,
+    shape: Vec<usize>,
+    datatype: Datatype,
+    /// None: its elements are so many of the bytes behind the JSON.
+    data: Result<Data<'de>, usize>,
 }
 
 #[derive(Clone, Copy)]
@@ -107,17 +225,18 @@ struct RequestedOutput {
     skip: Skip,
 }
 
-seed!(Body<InferRequest<'de>>, visit_map: MapAccess, "an object {\"inputs\": [tensor, ...]}");
-seed!(Parameters<(bool, Option<Duration>)>, visit_map: MapAccess, "`parameters` as an object");
-seed!(Inputs<Vec<Tensor<'de>>>, visit_seq: SeqAccess, "`inputs` as a list of tensors");
-seed!(Input<Tensor<'de>>, visit_map: MapAccess, "a tensor {name, shape, datatype, data}");
-seed!(Shape<Vec<usize>>, visit_seq: SeqAccess, "`shape` as a list of whole numbers");
-seed!(Outputs<Vec<String>>, visit_seq: SeqAccess, "`outputs` as a list of objects");
-seed!(RequestedOutput<String>, visit_map: MapAccess, "an output {name}");
+seed!(Body ['de]: InferRequest<'de>, visit_map: MapAccess, "an object {\"inputs\": [tensor, ...]}");
+seed!(Parameters: Terms, visit_map: MapAccess, "`parameters` as an object");
+seed!(TensorParameters: Form, visit_map: MapAccess, "`parameters` as an object");
+seed!(Inputs: Vec<Draft<'de>>, visit_seq: SeqAccess, "`inputs` as a list of tensors");
+seed!(Input: Draft<'de>, visit_map: MapAccess, "a tensor {name, shape, datatype, data}");
+seed!(Shape: Vec<usize>, visit_seq: SeqAccess, "`shape` as a list of whole numbers");
+seed!(Outputs: Vec<Wanted>, visit_seq: SeqAccess, "`outputs` as a list of objects");
+seed!(RequestedOutput: Wanted, visit_map: MapAccess, "an output {name}");
 
-impl Body {
-    fn read<'de, A: MapAccess<'de>>(self, mut map: A) -> Result<InferRequest<'de>, A::Error> {
-        let Self { skip, elements_max } = self;
+impl<'de> Body<'de> {
+    fn read<A: MapAccess<'de>>(self, mut map: A) -> Result<InferRequest<'de>, A::Error> {
+        let Self { skip, elements_max, bytes } = self;
         let skip = skip.deeper()?;
         let mut request = InferRequest::default();
         let mut inputs = None;
@@ -128,7 +247,7 @@ impl Body {
                     request.id = Some(id.map_err(|e| named("`id`", &e))?.into_owned());
                 }
                 "parameters" => {
-                    (request.strict, request.timeout) = map.next_value_seed(Parameters { skip })?;
+                    request.terms = map.next_value_seed(Parameters { skip })?;
                 }
                 "inputs" if inputs.is_some() => {
                     return Err(A::Error::custom("`inputs` stands twice"));
@@ -138,9 +257,44 @@ impl Body {
                 _ => map.next_value_seed(skip)?,
             }
         }
-        request.inputs =
+        let inputs =
             inputs.ok_or_else(|| A::Error::custom("`inputs` is missing: a list of tensors"))?;
+        request.inputs = finish(inputs, bytes, elements_max).map_err(A::Error::custom)?;
         Ok(request)
+    }
+}
+
+/// Gives each tensor its elements.
+fn finish<'de>(
+    inputs: Vec<Draft<'de>>,
+    bytes: &'de [u8],
+    elements_max: usize,
+) -> Result<Vec<Tensor<'de>>, String> {
+    let (mut rest, mut tensors) = (bytes, Vec::with_capacity(inputs.len()));
+    for draft in inputs {
+        let spot = format!("input `{}`", draft.name.chars().take(80).collect::<String>());
+        let tensor = match draft.data {
+            Ok(data) => with_data(draft.name, draft.shape, draft.datatype, data),
+            Err(len) => match rest.split_at_checked(len) {
+                None => Err(format!(
+                    "`binary_data_size` is {len}, but only {} bytes are left behind the JSON",
+                    rest.len()
+                )),
+                Some(_) if elements(&draft.shape).is_none_or(|holds| holds > elements_max) => {
+                    Err(format!("`shape` {:?} has more than {elements_max} elements", draft.shape))
+                }
+                Some((own, behind)) => {
+                    rest = behind;
+                    Tensor::from_bytes(draft.name, draft.shape, draft.datatype, own)
+                }
+            },
+        };
+        tensors.push(tensor.map_err(|cause| format!("{spot}: {cause}"))?);
+    }
+    if rest.is_empty() {
+        Ok(tensors)
+    } else {
+        Err(format!("{} bytes behind the JSON belong to no input (`binary_data_size`)", rest.len()))
     }
 }
 
@@ -150,34 +304,45 @@ fn named<E: Error>(part: &str, cause: &E) -> E {
 }
 
 impl Parameters {
-    fn read<'de, A: MapAccess<'de>>(
-        self,
-        mut map: A,
-    ) -> Result<(bool, Option<Duration>), A::Error> {
+    fn read<'de, A: MapAccess<'de>>(self, mut map: A) -> Result<Terms, A::Error> {
         let skip = self.skip.deeper()?;
-        let (mut strict, mut timeout) = (false, None);
+        let mut terms = Terms::default();
         while let Some(key) = map.next_key_seed(Text)? {
+            let value = map.next_value_seed(ReadParameter(skip))?;
+            terms
+                .set(&key, &value)
+                .map_err(|e| A::Error::custom(format_args!("`parameters`: {e}")))?;
+        }
+        Ok(terms)
+    }
+}
+
+impl TensorParameters {
+    fn read<'de, A: MapAccess<'de>>(self, mut map: A) -> Result<Form, A::Error> {
+        let skip = self.skip.deeper()?;
+        let mut form = Form::default();
+        while let Some(key) = map.next_key_seed(Text)? {
+            let value = map.next_value_seed(ReadParameter(skip))?;
+            let count = |name| value.count(name).map_err(A::Error::custom);
+            let small = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
             match &*key {
-                "strict" => strict = map.next_value_seed(Flag("parameters.strict"))?,
-                "timeout" => {
-                    let us: u64 = map
-                        .next_value()
-                        .map_err(|e: A::Error| named("`parameters.timeout` in microseconds", &e))?;
-                    // 0 is as if it were not there.
-                    timeout = (us > 0).then(|| Duration::from_micros(us));
+                "binary_data_size" => form.bytes = Some(small(count("binary_data_size")?)),
+                "classification" => form.classes = small(count("classification")?),
+                "binary_data" => {
+                    form.is_binary = Some(value.flag("binary_data").map_err(A::Error::custom)?);
                 }
-                _ => map.next_value_seed(skip)?,
+                _ => {}
             }
         }
-        Ok((strict, timeout))
+        Ok(form)
     }
 }
 
 impl Inputs {
-    fn read<'de, A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<Tensor<'de>>, A::Error> {
+    fn read<'de, A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<Draft<'de>>, A::Error> {
         let Self { skip, elements_max } = self;
         let skip = skip.deeper()?;
-        let mut inputs: Vec<Tensor<'de>> = Vec::new();
+        let mut inputs: Vec<Draft<'de>> = Vec::new();
         loop {
             let input = Input { index: inputs.len(), skip, elements_max };
             match seq.next_element_seed(input)? {
@@ -189,9 +354,10 @@ impl Inputs {
 }
 
 impl Input {
-    fn read<'de, A: MapAccess<'de>>(self, mut map: A) -> Result<Tensor<'de>, A::Error> {
+    fn read<'de, A: MapAccess<'de>>(self, mut map: A) -> Result<Draft<'de>, A::Error> {
         let skip = self.skip.deeper()?;
         let (mut name, mut shape, mut datatype, mut data) = (None, None, None, None);
+        let mut bytes = None;
         while let Some(key) = map.next_key_seed(Text)? {
             let spot = spot(name.as_deref(), self.index);
             match &*key {
@@ -221,6 +387,10 @@ impl Input {
                     map.next_value_seed(seed).map_err(|e| named(&spot, &e))?;
                     data = Some(read);
                 }
+                "parameters" => {
+                    let form = map.next_value_seed(TensorParameters { skip });
+                    bytes = form.map_err(|e| named(&spot, &e))?.bytes;
+                }
                 _ => map.next_value_seed(skip)?,
             }
         }
@@ -229,9 +399,17 @@ impl Input {
         let name = name.clone().ok_or_else(|| missing("name"))?;
         let shape = shape.ok_or_else(|| missing("shape"))?;
         let datatype = datatype.ok_or_else(|| missing("datatype"))?;
-        let data = data.ok_or_else(|| missing("data"))?;
-        check(name, shape, datatype, data)
-            .map_err(|cause| A::Error::custom(format_args!("{spot}: {cause}")))
+        let data = match (data, bytes) {
+            (Some(data), None) => Ok(data),
+            (None, Some(bytes)) => Err(bytes),
+            (None, None) => return Err(missing("data")),
+            (Some(_), Some(_)) => {
+                return Err(A::Error::custom(format_args!(
+                    "{spot}: `data` and `binary_data_size` exclude each other"
+                )));
+            }
+        };
+        Ok(Draft { name, shape, datatype, data })
     }
 }
 
@@ -244,7 +422,7 @@ fn spot(name: Option<&str>, index: usize) -> String {
 }
 
 /// Shape, datatype and data must agree.
-fn check<'de>(
+fn with_data<'de>(
     name: Cow<'de, str>,
     shape: Vec<usize>,
     datatype: Datatype,
@@ -254,15 +432,7 @@ fn check<'de>(
         return Err(format!("`data` is nested as {:?}, `shape` is {shape:?}", data.dims()));
     }
     let values = data.into_values(datatype)?;
-    let holds = shape.iter().try_fold(1_usize, |product, &dim| product.checked_mul(dim));
-    if holds != Some(values.len()) {
-        let holds = holds.map_or("too many".to_owned(), |holds| holds.to_string());
-        return Err(format!(
-            "`shape` {shape:?} holds {holds} elements, `data` has {}",
-            values.len()
-        ));
-    }
-    Ok(Tensor { name, shape, datatype, values })
+    Tensor::new(name, shape, datatype, values)
 }
 
 impl Shape {
@@ -284,29 +454,34 @@ impl Shape {
 }
 
 impl Outputs {
-    fn read<'de, A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<String>, A::Error> {
+    fn read<'de, A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<Wanted>, A::Error> {
         let skip = self.skip.deeper()?;
         let mut outputs = Vec::new();
-        while let Some(name) = seq.next_element_seed(RequestedOutput { skip })? {
-            outputs.push(name);
+        while let Some(wanted) = seq.next_element_seed(RequestedOutput { skip })? {
+            outputs.push(wanted);
         }
         Ok(outputs)
     }
 }
 
 impl RequestedOutput {
-    fn read<'de, A: MapAccess<'de>>(self, mut map: A) -> Result<String, A::Error> {
+    fn read<'de, A: MapAccess<'de>>(self, mut map: A) -> Result<Wanted, A::Error> {
         let skip = self.skip.deeper()?;
-        let mut name = None;
+        let (mut name, mut form) = (None, Form::default());
         while let Some(key) = map.next_key_seed(Text)? {
             match &*key {
                 "name" => {
                     let text = map.next_value_seed(Text);
                     name = Some(text.map_err(|e| named("`outputs`: `name`", &e))?.into_owned());
                 }
+                "parameters" => {
+                    let read = map.next_value_seed(TensorParameters { skip });
+                    form = read.map_err(|e| named("`outputs`", &e))?;
+                }
                 _ => map.next_value_seed(skip)?,
             }
         }
-        name.ok_or_else(|| A::Error::custom("`outputs`: `name` is missing"))
+        let name = name.ok_or_else(|| A::Error::custom("`outputs`: `name` is missing"))?;
+        Ok(Wanted { name, is_binary: form.is_binary, classes: form.classes })
     }
 }

@@ -1,20 +1,26 @@
 //! `{"instances":[{column: value, ...}, ...], "strict": false}`, read in one pass into rows.
 //!
-//! Values are borrowed from the body; nothing is kept of a row but its encoded form.
+//! An instance may also be a list of values, one per feature in model order. Values are borrowed
+//! from the body; nothing is kept of a row but its encoded form.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use stemson_mojo::Cell;
 
-use super::Asked;
+use crate::ask::{Ask, ReadParameter};
 use crate::error::Refusal;
-use crate::json::{self, Flag, Skip, Text};
+use crate::json::{self, Skip, Text};
 use crate::rows::Rows;
 
-/// Reads a body into `rows`, and says what it asks for.
-pub(super) fn read(body: &[u8], rows: &mut Rows) -> Result<Asked, Refusal> {
-    let read = json::read(body, Body { rows: &mut *rows });
+/// Reads a body into `rows`, and says what it asks for: `ask`, and the options that it names.
+///
+/// Options that stand behind the instances come too late for them: then what was asked of the rows
+/// is not what is returned.
+pub(super) fn read(body: &[u8], ask: Ask, rows: &mut Rows) -> Result<Ask, Refusal> {
+    let read = json::read(body, Body { ask, rows: &mut *rows });
     match rows.take_refusal() {
         Some(refusal) => Err(refusal),
         None => read,
@@ -28,7 +34,7 @@ pub(crate) fn read_instance(
     rows: &mut Rows,
 ) -> Result<(), Refusal> {
     let skip = Skip { depth: rows.limits().depth_max };
-    let mut line = Line::new(rows.model().schema().columns().len());
+    let mut line = Line::new(rows);
     let instance = Instance { rows: &mut *rows, line: &mut line, position, skip };
     let mut reader = serde_json::Deserializer::from_str(text);
     let read = instance.deserialize(&mut reader).and_then(|()| reader.end());
@@ -61,27 +67,28 @@ impl fmt::Display for Position {
 }
 
 struct Body<'r> {
+    ask: Ask,
     rows: &'r mut Rows,
 }
 
 impl<'de> DeserializeSeed<'de> for Body<'_> {
-    type Value = Asked;
+    type Value = Ask;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Asked, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Ask, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
 impl<'de> Visitor<'de> for Body<'_> {
-    type Value = Asked;
+    type Value = Ask;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object {\"instances\": [{column: value, ...}, ...]}")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Asked, A::Error> {
-        let skip = Skip { depth: self.rows.limits().depth_max }.deeper()?;
-        let mut asked = Asked::default();
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Ask, A::Error> {
+        let Self { mut ask, rows } = self;
+        let skip = Skip { depth: rows.limits().depth_max }.deeper()?;
         let mut has_instances = false;
         while let Some(key) = map.next_key_seed(Text)? {
             match &*key {
@@ -90,17 +97,24 @@ impl<'de> Visitor<'de> for Body<'_> {
                 }
                 "instances" => {
                     has_instances = true;
-                    let rows = &mut *self.rows;
-                    map.next_value_seed(Instances { rows, skip })?;
+                    if ask != rows.ask()
+                        && let Err(refusal) = rows.restart(ask)
+                    {
+                        rows.refuse(refusal);
+                        return Err(A::Error::custom("an option is refused"));
+                    }
+                    map.next_value_seed(Instances { rows: &mut *rows, skip })?;
                 }
-                "strict" => asked.strict = map.next_value_seed(Flag("strict"))?,
-                _ => map.next_value_seed(skip)?,
+                name => {
+                    let value = map.next_value_seed(ReadParameter(skip))?;
+                    ask.set(name, &value).map_err(A::Error::custom)?;
+                }
             }
         }
         if !has_instances {
             return Err(A::Error::custom("`instances` is missing: a list of objects, one per row"));
         }
-        Ok(asked)
+        Ok(ask)
     }
 }
 
@@ -126,7 +140,7 @@ impl<'de> Visitor<'de> for Instances<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
         let skip = self.skip.deeper()?;
-        let mut line = Line::new(self.rows.model().schema().columns().len());
+        let mut line = Line::new(self.rows);
         let mut index = 0;
         loop {
             let position = Position::Instance(index);
@@ -144,21 +158,34 @@ impl<'de> Visitor<'de> for Instances<'_> {
 struct Line<'de> {
     cells: Vec<Cell<'de>>,
     /// Texts that had to be unescaped, by column: they are not in the body as they are.
-    unescaped: Vec<(usize, String)>,
+    unescaped: BTreeMap<usize, String>,
+    /// Where the columns are the caller's own: their places.
+    names: BTreeMap<Cow<'de, str>, usize>,
 }
 
 impl<'de> Line<'de> {
-    fn new(columns: usize) -> Self {
-        Self { cells: vec![Cell::Absent; columns], unescaped: Vec::new() }
+    fn new(rows: &Rows) -> Self {
+        let cells = vec![Cell::Absent; rows.model().schema().columns().len()];
+        Self { cells, unescaped: BTreeMap::new(), names: BTreeMap::new() }
+    }
+
+    /// The place of a column of an open schema. Of equal keys the last one counts.
+    fn place(&mut self, name: Cow<'de, str>) -> usize {
+        let next = self.cells.len();
+        let place = *self.names.entry(name).or_insert(next);
+        if place == next {
+            self.cells.push(Cell::Absent);
+        }
+        place
     }
 
     /// Of equal keys the last one counts.
     fn set(&mut self, column: usize, value: Value<'de>) {
-        self.unescaped.retain(|(other, _)| *other != column);
+        self.unescaped.remove(&column);
         let cell = match value {
             Value::Cell(cell) => cell,
             Value::Unescaped(text) => {
-                self.unescaped.push((column, text));
+                self.unescaped.insert(column, text);
                 Cell::Absent
             }
         };
@@ -168,7 +195,18 @@ impl<'de> Line<'de> {
     }
 
     fn push(&mut self, rows: &mut Rows) -> bool {
-        let pushed = if self.unescaped.is_empty() {
+        let pushed = if rows.model().schema().is_open() {
+            let cell = |place: usize| match self.unescaped.get(&place) {
+                Some(text) => Cell::Text(text),
+                None => self.cells.get(place).copied().unwrap_or(Cell::Absent),
+            };
+            let words: Vec<(&str, Cell<'_>)> =
+                self.names.iter().map(|(name, &place)| (&**name, cell(place))).collect();
+            let pushed = rows.push_words(&words);
+            self.names.clear();
+            self.cells.clear();
+            pushed
+        } else if self.unescaped.is_empty() {
             rows.push(&self.cells)
         } else {
             let mut cells: Vec<Cell<'_>> = self.cells.clone();
@@ -209,9 +247,15 @@ impl<'de> Visitor<'de> for Instance<'_, 'de> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let skip = self.skip.deeper()?;
+        let is_open = self.rows.model().schema().is_open();
         let mut next = 0;
         while let Some(name) = map.next_key_seed(Text)? {
-            match column(self.rows, &name, next) {
+            let found = if is_open {
+                Some(self.line.place(name.clone()))
+            } else {
+                column(self.rows, &name, next)
+            };
+            match found {
                 Some(column) => {
                     next = column + 1;
                     let value = CellValue { position: self.position, name: &name };
@@ -221,12 +265,48 @@ impl<'de> Visitor<'de> for Instance<'_, 'de> {
                 None => map.next_value_seed(skip)?,
             }
         }
-        if self.line.push(self.rows) {
-            Ok(())
-        } else {
-            // The rows know the reason.
-            Err(A::Error::custom("a limit is passed"))
+        self.finish()
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        self.skip.deeper::<A::Error>()?;
+        let schema = self.rows.model().schema();
+        let (is_open, all) = (schema.is_open(), schema.columns().len());
+        let features = all - usize::from(schema.offset().is_some());
+        let mut column = 0;
+        loop {
+            let name = match self.rows.model().schema().columns().get(column) {
+                Some(known) => Cow::Borrowed(known.name.as_str()),
+                None => Cow::Owned(format!("C{}", column + 1)),
+            };
+            let value = CellValue { position: self.position, name: &name };
+            let Some(value) = seq.next_element_seed(value)? else {
+                break;
+            };
+            if is_open {
+                // Alphabetical order is theirs.
+                self.line.place(Cow::Owned(format!("C{:06}", column + 1)));
+            }
+            self.line.set(column, value);
+            column += 1;
         }
+        if is_open || column == features || column == all {
+            return self.finish();
+        }
+        Err(A::Error::custom(format_args!(
+            "{} has {column} values, expected {features}, one per column of the model in its order",
+            self.position
+        )))
+    }
+}
+
+impl Instance<'_, '_> {
+    fn finish<E: Error>(self) -> Result<(), E> {
+        if self.line.push(self.rows) {
+            return Ok(());
+        }
+        // The rows know the reason.
+        Err(E::custom("a limit is passed"))
     }
 }
 

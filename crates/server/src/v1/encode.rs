@@ -1,75 +1,82 @@
 //! `{"predictions":[...],"model":"churn","revision":"<digest>"}`.
 
 use axum::body::Bytes;
-use stemson_mojo::{Model, Output, RowError};
+use stemson_batch::write_json_part;
+use stemson_mojo::{Batch, Part, RowError, Values};
 
+use crate::face::Face;
 use crate::json;
 use crate::rows::Scored;
 
-/// The body of an answer: a prediction or an error in the place of each row.
-pub(super) fn write(model: &str, scored: &Scored) -> Bytes {
-    let keys = keys(scored.model());
+/// The body of an answer: a prediction or an error in the place of each row. Contributions stand
+/// in the predictions, or in a list of their own if `apart`.
+pub(super) fn write(model: &str, scored: &Scored, apart: bool) -> Bytes {
     let mut out = Vec::with_capacity(192 + scored.len() * 96);
     out.extend_from_slice(b"{\"predictions\":[");
-    json::write_list(&mut out, scored.outputs(), |out, output| match output {
-        Ok(output) => write_prediction(out, scored.model(), &keys, &output),
+    json::write_list(&mut out, scored.rows(), |out, (batch, row)| match batch.output(row) {
+        Ok(_) => write_prediction(out, scored, batch, row, apart),
         Err(error) => write_error(out, error),
     });
-    out.extend_from_slice(b"],\"model\":");
+    out.push(b']');
+    if apart {
+        out.extend_from_slice(b",\"explanations\":[");
+        json::write_list(&mut out, scored.rows(), |out, (batch, row)| match batch.output(row) {
+            Ok(_) => write_part(out, scored.face(), batch, row, Part::Contributions),
+            Err(error) => write_error(out, error),
+        });
+        out.push(b']');
+    }
+    out.extend_from_slice(b",\"model\":");
     json::write_str(&mut out, model);
-    out.extend_from_slice(format!(",\"revision\":\"{}\"}}", scored.revision().digest()).as_bytes());
+    out.extend_from_slice(b",\"revision\":\"");
+    json::write_display(&mut out, &scored.revision().digest());
+    out.extend_from_slice(b"\"}");
     out.into()
 }
 
-/// The keys of `p`, quoted: level names, or `p0`, `p1` where the response has no levels.
-fn keys(model: &Model) -> Vec<Vec<u8>> {
-    let quoted = |text: &str| {
-        let mut out = Vec::new();
-        json::write_str(&mut out, text);
-        out
-    };
-    if model.has_response_domain() {
-        model.labels().iter().map(|label| quoted(label)).collect()
-    } else {
-        (0..model.labels().len()).map(|class| quoted(&format!("p{class}"))).collect()
-    }
+fn write_prediction(out: &mut Vec<u8>, scored: &Scored, batch: &Batch, row: usize, apart: bool) {
+    let face = scored.face();
+    let explanations =
+        scored.ask().explanations().filter(|part| !apart || *part != Part::Contributions);
+    let parts = face.parts.iter().copied().chain(explanations);
+    out.push(b'{');
+    json::write_list(out, parts, |out, part| {
+        out.push(b'"');
+        out.extend_from_slice(part.key().as_bytes());
+        out.extend_from_slice(b"\":");
+        write_part(out, face, batch, row, part);
+    });
+    out.push(b'}');
 }
 
-fn write_prediction(out: &mut Vec<u8>, model: &Model, keys: &[Vec<u8>], output: &Output<'_>) {
-    match output {
-        Output::Classes { index, p, calibrated } => {
-            out.extend_from_slice(b"{\"label\":");
-            write_label(out, model, *index);
-            out.extend_from_slice(format!(",\"index\":{index},\"p\":{{").as_bytes());
-            json::write_list(out, keys.iter().zip(*p), |out, (key, &p)| {
-                out.extend_from_slice(key);
-                out.push(b':');
-                json::write_f64(out, p);
+/// As JSON Lines have it, but with names where a caller would have to count.
+fn write_part(out: &mut Vec<u8>, face: &Face, batch: &Batch, row: usize, part: Part) {
+    match (part, batch.part(row, part)) {
+        (Part::Probabilities, Some(Values::Numbers(p))) => {
+            write_named(out, &face.p_keys, p, |out, p| json::write_f64(out, *p));
+        }
+        (Part::Contributions, Some(Values::Floats(shares))) => {
+            write_named(out, &face.contribution_keys, shares, |out, share| {
+                json::write_f32(out, *share);
             });
-            out.push(b'}');
-            if let Some(calibrated) = calibrated {
-                out.extend_from_slice(b",\"calibrated\":[");
-                json::write_list(out, *calibrated, |out, &p| json::write_f64(out, p));
-                out.push(b']');
-            }
-            out.push(b'}');
         }
-        Output::Value(value) => {
-            out.extend_from_slice(b"{\"value\":");
-            json::write_f64(out, *value);
-            out.push(b'}');
-        }
-        // Models of other categories are not deployed.
-        _ => out.extend_from_slice(b"{}"),
+        _ => write_json_part(out, batch, row, part),
     }
 }
 
-/// The label of a class.
-pub(crate) fn write_label(out: &mut Vec<u8>, model: &Model, index: usize) {
-    match model.labels().get(index) {
-        Some(label) => json::write_str(out, label),
-        None => out.extend_from_slice(format!("\"{index}\"").as_bytes()),
-    }
+fn write_named<T>(
+    out: &mut Vec<u8>,
+    keys: &[Vec<u8>],
+    values: &[T],
+    mut write: impl FnMut(&mut Vec<u8>, &T),
+) {
+    out.push(b'{');
+    json::write_list(out, keys.iter().zip(values), |out, (key, value)| {
+        out.extend_from_slice(key);
+        out.push(b':');
+        write(out, value);
+    });
+    out.push(b'}');
 }
 
 fn write_error(out: &mut Vec<u8>, error: &RowError) {

@@ -1,27 +1,26 @@
 //! KServe V1: one JSON object per row.
 //!
-//! `POST /v1/models/{m}:predict`, `GET /v1/models`, `GET /v1/models/{m}`.
+//! `POST /v1/models/{m}:predict`, `POST /v1/models/{m}:explain`, `GET /v1/models`, `GET /v1/models/{m}`.
 
 mod decode;
 mod encode;
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use stemson_mojo::Options;
+use stemson_mojo::Category;
 
+use crate::ask::Ask;
 use crate::context::Context;
 use crate::error::Refusal;
-use crate::json;
+use crate::json::{self, Wire};
 use crate::predict::Call;
 use crate::routes;
 use crate::rows::{Rows, Scored};
 
 pub(crate) use decode::{Position, read_instance};
-pub(crate) use encode::write_label;
 
 /// `{m}:{verb}`, which no router can take apart.
 fn split(segment: &str) -> Option<(&str, &str)> {
@@ -60,15 +59,15 @@ pub(crate) async fn model(
     Ok(json::response(StatusCode::OK, body.into()))
 }
 
-/// `POST /v1/models/{m}:predict`.
+/// `POST /v1/models/{m}:predict`, `:explain`.
 pub(crate) async fn predict(
     State(context): State<Arc<Context>>,
     Path(segment): Path<String>,
     request: Request,
 ) -> Result<Response, Refusal> {
     match split(&segment) {
-        Some((name, "predict")) => {
-            let call = Predict { model: name.to_owned() };
+        Some((name, verb @ ("predict" | "explain"))) => {
+            let call = Predict { model: name.to_owned(), is_explain: verb == "explain" };
             routes::predict(&context, name, None, "v1", call, request).await
         }
         Some(_) => Err(routes::unknown_route(&request)),
@@ -76,24 +75,32 @@ pub(crate) async fn predict(
     }
 }
 
-/// One `:predict`.
+/// One `:predict` or `:explain`.
 struct Predict {
     model: String,
+    is_explain: bool,
 }
 
 impl Call for Predict {
+    type Reply = Wire;
+
     fn decode(&mut self, body: &[u8], rows: &mut Rows) -> Result<(), Refusal> {
-        let asked = decode::read(body, rows)?;
-        if asked != rows.options() {
-            // `strict` stood behind the instances; a row must know it when it is encoded.
-            rows.restart(asked);
-            decode::read(body, rows)?;
+        let mut ask = Ask::default();
+        // As JSON Lines do: all that the model has.
+        ask.options.reconstruct = rows.model().category() == Category::DimReduction;
+        ask.options.contributions = self.is_explain;
+        let mut asked = decode::read(body, ask, rows)?;
+        asked.options.contributions |= self.is_explain;
+        if asked != rows.ask() {
+            // Options stood behind the instances; a row must know them when it is encoded.
+            rows.restart(asked)?;
+            decode::read(body, asked, rows)?;
         }
         Ok(())
     }
 
-    fn encode(&self, scored: &Scored) -> Result<Bytes, Refusal> {
-        if scored.is_strict()
+    fn encode(&self, scored: &Scored) -> Result<Wire, Refusal> {
+        if scored.ask().options.strict
             && let Some(refusal) = scored.first_refused()
         {
             return Err(match refusal {
@@ -103,9 +110,6 @@ impl Call for Predict {
                 other => other,
             });
         }
-        Ok(encode::write(&self.model, scored))
+        Ok(Wire::json(encode::write(&self.model, scored, self.is_explain)))
     }
 }
-
-/// What a body may ask for; its own defaults where it is silent.
-type Asked = Options;

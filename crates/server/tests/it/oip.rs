@@ -288,12 +288,12 @@ fn what_is_wrong_between_tensors_is_said() {
         ),
         (
             format!("{{\"inputs\":[{x1}],\"outputs\":[{{\"name\":\"wish\"}}]}}"),
-            "no `wish`, only predict, probabilities",
+            "no `wish`, only predict, index, probabilities",
         ),
         (format!("{{\"inputs\":[{x1}],\"id\":7}}"), "`id`"),
         (
             format!("{{\"inputs\":[{x1}],\"parameters\":{{\"timeout\":\"soon\"}}}}"),
-            "parameters.timeout",
+            "`timeout` as a whole number",
         ),
         (
             format!("{{\"inputs\":[{x1}],\"parameters\":{{\"strict\":true}}}}"),

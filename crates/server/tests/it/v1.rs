@@ -18,13 +18,13 @@ fn serving() -> Serving {
     Serving::start(config(), &models)
 }
 
-fn predict(client: &mut Client, model: &str, instances: &Value) -> Value {
+pub(crate) fn predict(client: &mut Client, model: &str, instances: &Value) -> Value {
     let body = json!({ "instances": instances }).to_string();
     client.post(&format!("/v1/models/{model}:predict"), body).ok()["predictions"].clone()
 }
 
 /// The rows of `input.csv`: every cell is text, an empty one is absent.
-fn rows(case: &str) -> Vec<Value> {
+pub(crate) fn rows(case: &str) -> Vec<Value> {
     let text = fs::read_to_string(case_folder(case).join("input.csv")).expect(case);
     let mut lines: Vec<Vec<String>> = vec![vec![String::new()]];
     let mut is_quoted = false;
@@ -59,13 +59,13 @@ fn rows(case: &str) -> Vec<Value> {
 }
 
 /// The lines of `expected.jsonl.gz`.
-fn answers(case: &str) -> String {
+pub(crate) fn answers(case: &str) -> String {
     let file = fs::File::open(case_folder(case).join("expected.jsonl.gz")).expect(case);
     io::read_to_string(flate2::read::GzDecoder::new(file)).expect(case)
 }
 
 /// The description of the model, and genmodel's lenient answers by row.
-fn expected(case: &str) -> (Value, Vec<Value>) {
+pub(crate) fn expected(case: &str) -> (Value, Vec<Value>) {
     let text = answers(case);
     let mut lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect(case));
     let model = lines.next().expect("a description")["model"].clone();
@@ -74,7 +74,7 @@ fn expected(case: &str) -> (Value, Vec<Value>) {
 }
 
 /// Where `exp` is the last step, the contract allows for a few units in the last place.
-fn is_near(found: &Value, expected: &Value) -> bool {
+pub(crate) fn is_near(found: &Value, expected: &Value) -> bool {
     match (found.as_f64(), expected.as_f64()) {
         (Some(found), Some(expected)) => found.to_bits().abs_diff(expected.to_bits()) <= 4,
         _ => found == expected,
@@ -241,7 +241,12 @@ fn what_is_wrong_with_a_body_is_said() {
         ("{}", "bad_field", "`instances` is missing"),
         ("{\"instances\":{}}", "bad_field", "`instances` as a list"),
         ("{\"instances\":[],\"instances\":[]}", "bad_field", "stands twice"),
-        ("{\"instances\":[{},[1,2]]}", "bad_field", "instance 1 as an object"),
+        ("{\"instances\":[{},1]}", "bad_field", "instance 1 as an object"),
+        ("{\"instances\":[{},[1,2]]}", "bad_field", "instance 1 has 2 values, expected 12"),
+        ("{\"instances\":[],\"leaf_assignment\":\"all\"}", "bad_field", "`paths` or `ids`"),
+        ("{\"instances\":[],\"row_index\":-1}", "bad_field", "`row_index` as a whole number"),
+        ("{\"instances\":[],\"distances\":true}", "not_offered", "distances are for kmeans"),
+        ("{\"calibrated\":true,\"instances\":[]}", "not_offered", "calibrated"),
         ("{\"instances\":[{},{\"x1\":[1]}]}", "bad_field", "column `x1` of instance 1"),
         ("{\"instances\":[{\"c3\":{\"a\":1}}]}", "bad_field", "column `c3` of instance 0"),
         ("{\"instances\":[],\"strict\":1}", "bad_field", "`strict` as true or false"),
