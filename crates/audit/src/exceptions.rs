@@ -13,7 +13,8 @@
 
 use serde::Deserialize;
 
-use crate::finding::{Finding, Report, Rule, Suppression};
+use crate::artifacts::ArtifactRule;
+use crate::finding::{By, Finding, Report, Suppression};
 
 /// Why an exceptions file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -77,7 +78,7 @@ pub struct Exceptions {
 #[derive(Debug)]
 struct Exception {
     sha256: String,
-    rule: Rule,
+    rule: ArtifactRule,
     suppression: Suppression,
 }
 
@@ -100,7 +101,7 @@ impl Exceptions {
         for exception in &self.list {
             let is_over = exception.suppression.expires.as_str() < today;
             let meant = report.findings.iter_mut().filter(|finding| {
-                finding.sha256 == exception.sha256 && finding.rule == exception.rule
+                finding.sha256 == exception.sha256 && finding.rule.id == exception.rule.as_str()
             });
             for finding in meant {
                 if !is_over {
@@ -108,20 +109,19 @@ impl Exceptions {
                     continue;
                 }
                 let Suppression { approved_by, expires, .. } = &exception.suppression;
+                let message = format!(
+                    "the exception in {} for `{}`, approved by {approved_by}, ended on {expires}",
+                    self.name, exception.rule
+                );
+                let page = ArtifactRule::ExceptionExpired.page();
                 expired.push(Finding {
-                    rule: Rule::ExceptionExpired,
-                    message: format!(
-                        "the exception in {} for `{}`, approved by {approved_by}, ended on {expires}",
-                        self.name, exception.rule
-                    ),
-                    inside: Vec::new(),
-                    suppressed: None,
-                    ..finding.clone()
+                    sha256: finding.sha256.clone(),
+                    ..Finding::of_file(page, finding.path.clone(), message)
                 });
             }
         }
         report.findings.extend(expired);
-        report.findings.sort_by(|a, b| (&a.path, a.rule).cmp(&(&b.path, b.rule)));
+        report.settle();
     }
 }
 
@@ -138,9 +138,11 @@ impl Exception {
         if sha256.len() != 64 || !sha256.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(bad("sha256", &written.sha256, "the 64 hexadecimal digits of a SHA-256"));
         }
-        let rule = Rule::parse(&written.rule).filter(|rule| *rule != Rule::ExceptionExpired);
+        let rule = ArtifactRule::parse(&written.rule)
+            .filter(|rule| *rule != ArtifactRule::ExceptionExpired);
         let rule = rule.ok_or_else(|| {
-            let words: Vec<&str> = Rule::ALL[..9].iter().map(|rule| rule.as_str()).collect();
+            let words: Vec<&str> =
+                ArtifactRule::ALL[..9].iter().map(|rule| rule.as_str()).collect();
             bad("rule", &written.rule, &format!("one of {}", words.join(", ")))
         })?;
         for (key, text) in [("reason", &written.reason), ("approved_by", &written.approved_by)] {
@@ -156,7 +158,11 @@ impl Exception {
             return Err(bad("expires", &expires, "a day such as 2027-03-31"));
         }
         let (reason, approved_by) = (written.reason, written.approved_by);
-        Ok(Self { sha256, rule, suppression: Suppression { reason, approved_by, expires } })
+        Ok(Self {
+            sha256,
+            rule,
+            suppression: Suppression { by: By::Exception, reason, approved_by, expires },
+        })
     }
 }
 
@@ -191,12 +197,8 @@ mod tests {
 
     fn report() -> Report {
         let finding = Finding {
-            path: "a.pkl".to_owned(),
-            inside: Vec::new(),
-            rule: Rule::Pickle,
-            message: String::new(),
             sha256: format!("{}aa", "0".repeat(62)),
-            suppressed: None,
+            ..Finding::of_file(ArtifactRule::Pickle.page(), "a.pkl".to_owned(), String::new())
         };
         Report { findings: vec![finding], ..Report::default() }
     }
@@ -208,7 +210,7 @@ mod tests {
             let mut report = report();
             exceptions.apply(&mut report, today);
             assert_eq!(report.is_good(), good, "{today}");
-            let expired = report.findings.iter().any(|it| it.rule == Rule::ExceptionExpired);
+            let expired = report.findings.iter().any(|it| it.rule.id == "exception_expired");
             assert_eq!(expired, !good);
         }
     }

@@ -1,132 +1,123 @@
-//! What is found: rules, findings, and the verdict over all of them.
+//! What is found: findings, the chain that leads to each, and the verdict over all of them.
 
-use std::fmt;
+use std::fmt::Write as _;
 
-/// Why a file may not ship. The words are stable: exceptions and scripts name them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Rule {
-    /// A Python pickle, benign or not.
-    Pickle,
-    /// A pickle that imports names which do harm when called.
-    PickleCode,
-    /// H2O's Java form of a model, as source or compiled.
-    Pojo,
-    /// H2O's own binary model.
-    H2oBinary,
-    /// A MOJO that is damaged, or holds what no MOJO holds.
-    Mojo,
-    /// A container that is not, or cannot be, looked into.
-    Opaque,
-    /// A zip archive that two readers read in two ways.
-    ZipMismatch,
-    /// A bound was reached before all was seen.
-    Limit,
-    /// The file cannot be read.
-    Unreadable,
-    /// An exception that is over.
-    ExceptionExpired,
-}
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 
-impl Rule {
-    /// In the order of this list they are reported.
-    pub const ALL: [Self; 10] = [
-        Self::Pickle,
-        Self::PickleCode,
-        Self::Pojo,
-        Self::H2oBinary,
-        Self::Mojo,
-        Self::Opaque,
-        Self::ZipMismatch,
-        Self::Limit,
-        Self::Unreadable,
-        Self::ExceptionExpired,
-    ];
+use crate::rule::{Rule, Severity};
 
-    /// The word.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pickle => "pickle",
-            Self::PickleCode => "pickle_code",
-            Self::Pojo => "pojo",
-            Self::H2oBinary => "h2o_binary",
-            Self::Mojo => "mojo",
-            Self::Opaque => "opaque",
-            Self::ZipMismatch => "zip_mismatch",
-            Self::Limit => "limit",
-            Self::Unreadable => "unreadable",
-            Self::ExceptionExpired => "exception_expired",
-        }
-    }
-
-    /// By its word.
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|rule| rule.as_str() == word)
-    }
-
-    /// What the rule says, in a sentence.
-    pub fn reason(self) -> &'static str {
-        match self {
-            Self::Pickle => {
-                "Loading a pickle runs code that the file chooses; only MOJOs may ship."
-            }
-            Self::PickleCode => "This pickle imports names that do harm when it is loaded.",
-            Self::Pojo => "A POJO must be compiled and needs a JVM; export the model as a MOJO.",
-            Self::H2oBinary => {
-                "Only H2O of the same version reads its binary model; export the model as a MOJO."
-            }
-            Self::Mojo => "A MOJO must be whole, and hold nothing that H2O did not write.",
-            Self::Opaque => {
-                "What cannot be looked into cannot be allowed; ship its content plainly."
-            }
-            Self::ZipMismatch => {
-                "The archive contradicts itself, so that two readers see two contents; repack it."
-            }
-            Self::Limit => "A limit was reached before all of the file was seen.",
-            Self::Unreadable => "What cannot be read cannot be allowed.",
-            Self::ExceptionExpired => "An exception is over; renew it or remove the file.",
-        }
-    }
-}
-
-impl fmt::Display for Rule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// One reason why one file may not ship.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One thing that breaks a rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
+    /// Which rule.
+    pub rule: &'static Rule,
+    /// How bad it is here: the rule's severity, or less.
+    pub severity: Severity,
     /// The file, as the caller named it or as it was found below.
     pub path: String,
     /// Members on the way to what was found, outermost first; empty for the file itself.
     pub inside: Vec<String>,
-    /// Which rule.
-    pub rule: Rule,
+    /// Counted from 1; 0 is the file as a whole.
+    pub line: u32,
+    /// In characters, counted from 1; 0 where `line` is.
+    pub column: u32,
+    /// Last line of what was found.
+    pub end_line: u32,
+    /// Its end, one past the last character.
+    pub end_column: u32,
     /// What was found.
     pub message: String,
-    /// SHA-256 of the file, 64 hexadecimal digits; empty where it cannot be read.
+    /// How it comes to this, from the entry to the place; empty where there is no way to show.
+    pub chain: Vec<Hop>,
+    /// A mechanical mending, where there is one.
+    pub fix: Option<Fix>,
+    /// The line itself, without its indentation.
+    pub excerpt: String,
+    /// SHA-256 of the file, for artifacts; else empty.
     pub sha256: String,
-    /// The exception that lets it pass.
+    /// Stays when lines above change: path, rule, the line's text, and its number among equals.
+    pub fingerprint: String,
+    /// What lets it pass.
     pub suppressed: Option<Suppression>,
 }
 
+/// One step on the way to a finding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Hop {
+    /// The file.
+    pub path: String,
+    /// Counted from 1.
+    pub line: u32,
+    /// What happens there.
+    pub what: String,
+}
+
+/// Text to put in place of other text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Fix {
+    /// What it does, in a few words.
+    pub what: String,
+    /// Whether the program means the same afterwards but for the fault.
+    pub safe: bool,
+    /// From the last to the first, without overlap.
+    pub edits: Vec<Edit>,
+}
+
+/// One replacement.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Edit {
+    /// First byte in the file.
+    pub start: u32,
+    /// One past the last.
+    pub end: u32,
+    /// What stands there instead.
+    pub text: String,
+}
+
+/// Who let a finding pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum By {
+    /// `stemson-exceptions.toml`.
+    Exception,
+    /// A comment beside it.
+    Comment,
+    /// It was there when the baseline was written.
+    Baseline,
+}
+
 /// Who let a finding pass, why, and for how long.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Suppression {
+    /// Who.
+    pub by: By,
     /// Why.
     pub reason: String,
-    /// Who signed.
+    /// Who signed; empty but for exceptions.
     pub approved_by: String,
-    /// Last day, `YYYY-MM-DD`.
+    /// Last day, `YYYY-MM-DD`; empty where it has none.
     pub expires: String,
+}
+
+/// Something that is no finding: a file that does not parse, a suppression without use.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Remark {
+    /// The file.
+    pub path: String,
+    /// Counted from 1; 0 is the file as a whole.
+    pub line: u32,
+    /// What is to be said.
+    pub message: String,
 }
 
 /// All that a run found.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// By path, then rule.
+    /// By path, line, then rule.
     pub findings: Vec<Finding>,
+    /// By path.
+    pub remarks: Vec<Remark>,
     /// Files that were looked at.
     pub files: u64,
     /// MOJOs that may ship.
@@ -135,14 +126,70 @@ pub struct Report {
     pub links: u64,
 }
 
-impl Report {
-    /// Whether nothing was found that no exception lets pass.
-    pub fn is_good(&self) -> bool {
-        self.findings.iter().all(|finding| finding.suppressed.is_some())
+impl Finding {
+    /// A finding about a file as a whole.
+    pub fn of_file(rule: &'static Rule, path: String, message: String) -> Self {
+        Self {
+            rule,
+            severity: rule.severity,
+            path,
+            inside: Vec::new(),
+            line: 0,
+            column: 0,
+            end_line: 0,
+            end_column: 0,
+            message,
+            chain: Vec::new(),
+            fix: None,
+            excerpt: String::new(),
+            sha256: String::new(),
+            fingerprint: String::new(),
+            suppressed: None,
+        }
     }
 
-    /// Findings that no exception lets pass.
+    fn key(&self) -> (&str, u32, u32, &str, &str) {
+        (&self.path, self.line, self.column, self.rule.id, &self.message)
+    }
+}
+
+impl Report {
+    /// Whether no error was found that nothing lets pass.
+    pub fn is_good(&self) -> bool {
+        self.open().all(|finding| finding.severity > Severity::Error)
+    }
+
+    /// Findings that nothing lets pass.
     pub fn open(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|finding| finding.suppressed.is_none())
     }
+
+    /// Brings findings and remarks into their order and gives each finding its fingerprint.
+    /// Paths of the caller may overlap, so equal ones become one.
+    pub(crate) fn settle(&mut self) {
+        self.findings.sort_by(|a, b| a.key().cmp(&b.key()));
+        self.findings.dedup();
+        self.remarks.sort();
+        self.remarks.dedup();
+        let mut before: std::collections::HashMap<String, u32> = std::collections::HashMap::new();
+        for finding in &mut self.findings {
+            let line: Vec<&str> = finding.excerpt.split_whitespace().collect();
+            let what = if line.is_empty() { finding.inside.join(">") } else { line.join(" ") };
+            let content = format!("{}\n{}\n{what}", finding.path, finding.rule.id);
+            let number = before.entry(content.clone()).or_default();
+            let content = if *number == 0 { content } else { format!("{content}\n{number}") };
+            *number += 1;
+            finding.fingerprint = hex(&Sha256::digest(content.as_bytes())[..16]);
+        }
+    }
+}
+
+/// Bytes in hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use crate::finding::{Finding, Report, Rule};
+use crate::finding::{Finding, Report};
+use crate::rule::{Rule, rules};
 
 /// For people. `colour`: for a terminal.
 pub fn text(report: &Report, colour: bool) -> String {
@@ -13,7 +14,10 @@ pub fn text(report: &Report, colour: bool) -> String {
     for finding in &report.findings {
         let (paint, mark) =
             if finding.suppressed.is_some() { (grey, "allowed ") } else { (red, "blocked ") };
-        let place = place(finding);
+        let mut place = place(finding);
+        if finding.line > 0 {
+            let _ = write!(place, ":{}:{}", finding.line, finding.column);
+        }
         // Writing to a string cannot fail.
         let _ = writeln!(
             text,
@@ -54,8 +58,16 @@ pub fn json(report: &Report) -> Value {
         json!({
             "path": finding.path,
             "inside": finding.inside,
-            "rule": finding.rule.as_str(),
+            "rule": finding.rule.id,
+            "story": finding.rule.story,
+            "severity": finding.severity.as_str(),
+            "line": finding.line,
+            "column": finding.column,
+            "end_line": finding.end_line,
             "message": finding.message,
+            "chain": finding.chain,
+            "fix": finding.fix,
+            "fingerprint": finding.fingerprint,
             "sha256": finding.sha256,
             "suppressed": suppressed,
         })
@@ -71,18 +83,18 @@ pub fn json(report: &Report) -> Value {
 
 /// SARIF 2.1.0: for code scanning. Suppressed results carry their exception.
 pub fn sarif(report: &Report) -> Value {
-    let rule = |rule: Rule| {
+    let rule = |rule: &Rule| {
         json!({
-            "id": rule.as_str(),
-            "shortDescription": {"text": rule.reason()},
-            "defaultConfiguration": {"level": "error"},
+            "id": rule.id,
+            "shortDescription": {"text": rule.title},
+            "defaultConfiguration": {"level": rule.severity.as_str()},
         })
     };
     let result = |finding: &Finding| {
-        let index = Rule::ALL.iter().position(|rule| *rule == finding.rule).unwrap_or(0);
+        let index = rules().iter().position(|rule| rule == finding.rule).unwrap_or(0);
         let inside = inside(finding);
         let mut result = json!({
-            "ruleId": finding.rule.as_str(),
+            "ruleId": finding.rule.id,
             "ruleIndex": index,
             "level": "error",
             "message": {"text": format!("{inside}{}", finding.message)},
@@ -104,7 +116,7 @@ pub fn sarif(report: &Report) -> Value {
             "tool": {"driver": {
                 "name": "stemson",
                 "semanticVersion": env!("CARGO_PKG_VERSION"),
-                "rules": Rule::ALL.map(rule),
+                "rules": rules().iter().map(rule).collect::<Vec<_>>(),
             }},
             "columnKind": "unicodeCodePoints",
             "results": report.findings.iter().map(result).collect::<Vec<_>>(),

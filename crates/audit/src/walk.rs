@@ -4,7 +4,6 @@
 //! only `.git` itself is not. Symbolic links are counted and not followed: what they lead to is
 //! looked at where it lies.
 
-use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,8 +13,9 @@ use std::sync::{Mutex, PoisonError};
 use ignore::{DirEntry, WalkBuilder, WalkState};
 use sha2::{Digest as _, Sha256};
 
-use crate::artifacts::{self, Fault, Judgement, Limits};
-use crate::finding::{Finding, Report, Rule};
+use crate::artifacts::{self, ArtifactRule, Fault, Judgement, Limits};
+use crate::finding::{Finding, Report, hex};
+use crate::source::shown;
 
 /// Judges all files at and below `paths`. `threads` 0: one per core.
 ///
@@ -49,9 +49,7 @@ pub fn check(paths: &[PathBuf], limits: &Limits, threads: usize) -> io::Result<R
         })
     });
     let mut report = report.into_inner().unwrap_or_else(PoisonError::into_inner);
-    report.findings.sort_by(|a, b| (&a.path, a.rule).cmp(&(&b.path, b.rule)));
-    // Paths of the caller may overlap.
-    report.findings.dedup();
+    report.settle();
     Ok(report)
 }
 
@@ -78,14 +76,13 @@ fn visit(entry: Result<DirEntry, ignore::Error>, limits: &Limits) -> Report {
 }
 
 fn judge(path: &Path, limits: &Limits) -> Report {
-    let shown = path.to_string_lossy();
-    let shown = shown.strip_prefix("./").unwrap_or(&shown).to_owned();
+    let shown = shown(path);
     // Whatever a reader of somebody's bytes does wrong must not open the gate for all others.
     let judged =
         catch_unwind(AssertUnwindSafe(|| artifacts::judge_file(&mut File::open(path)?, limits)));
     let judged = judged.unwrap_or_else(|_| {
         let message = "looking into it broke off; please report this file".to_owned();
-        let fault = Fault { inside: Vec::new(), rule: Rule::Opaque, message };
+        let fault = Fault { inside: Vec::new(), rule: ArtifactRule::Opaque, message };
         Ok(Judgement { faults: vec![fault], mojos: 0 })
     });
     let mut report = Report { files: 1, ..Report::default() };
@@ -98,12 +95,9 @@ fn judge(path: &Path, limits: &Limits) -> Report {
                     .faults
                     .into_iter()
                     .map(|fault| Finding {
-                        path: shown.clone(),
                         inside: fault.inside,
-                        rule: fault.rule,
-                        message: fault.message,
                         sha256: sha256.clone(),
-                        suppressed: None,
+                        ..Finding::of_file(fault.rule.page(), shown.clone(), fault.message)
                     })
                     .collect();
             }
@@ -114,14 +108,8 @@ fn judge(path: &Path, limits: &Limits) -> Report {
 }
 
 fn unreadable(path: String, cause: &dyn std::error::Error) -> Finding {
-    Finding {
-        path,
-        inside: Vec::new(),
-        rule: Rule::Unreadable,
-        message: format!("cannot be read: {cause}"),
-        sha256: String::new(),
-        suppressed: None,
-    }
+    let message = format!("cannot be read: {cause}");
+    Finding::of_file(ArtifactRule::Unreadable.page(), path, message)
 }
 
 fn digest(path: &Path) -> io::Result<String> {
@@ -134,10 +122,5 @@ fn digest(path: &Path) -> io::Result<String> {
             read => sha256.update(&chunk[..read]),
         }
     }
-    let mut text = String::new();
-    for byte in sha256.finalize() {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    Ok(text)
+    Ok(hex(&sha256.finalize()))
 }

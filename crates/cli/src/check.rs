@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Args, ValueEnum};
-use stemson_audit::{Exceptions, Limits, Report, day, report};
+use stemson_audit::{Exceptions, Limits, Options, Report, day, report};
 
 use crate::failure::{Failure, Verdict};
 use crate::terminal::stdout_has_colour;
@@ -66,7 +66,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
         Limits { file_bytes_max: bytes_max, unpacked_bytes_max: bytes_max, ..Limits::default() };
     // A wrong exceptions file is said at once, not after a long walk.
     let exceptions = read_exceptions(arguments)?;
-    let found = stemson_audit::check(&arguments.paths, &limits, arguments.threads);
+    let found =
+        stemson_audit::audit(&arguments.paths, &Options { limits, threads: arguments.threads });
     let mut found = found.map_err(|cause| Failure::input(format!("cannot check {cause}")))?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let today = day(now.as_secs());

@@ -12,6 +12,7 @@ mod memory_split;
 mod model_file;
 mod mojo_artifact;
 mod output_file;
+mod rules;
 mod score;
 mod serve;
 mod settings;
@@ -39,9 +40,11 @@ Exit codes: 0 done and good; 1 the work ran and the verdict is bad (rows refused
 enum Command {
     Check(check::Arguments),
     Demo(demo::Arguments),
+    Explain(rules::Explain),
     Inspect(inspect::Arguments),
     BenchmarkJsonbIndex(jsonb_index::Arguments),
     CalculateMemorySplit(memory_split::Arguments),
+    Rules(rules::List),
     Score(score::Arguments),
     Serve(serve::Arguments),
     TestHotSwap(hot_swap::Arguments),
@@ -53,9 +56,11 @@ fn main() -> ExitCode {
     let ended = match Arguments::parse().command {
         Command::Check(arguments) => check::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Explain(arguments) => rules::explain(&arguments),
         Command::BenchmarkJsonbIndex(arguments) => jsonb_index::run(&arguments),
         Command::CalculateMemorySplit(arguments) => memory_split::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Rules(arguments) => rules::list(&arguments),
         Command::Score(arguments) => score::run(arguments),
         Command::Serve(arguments) => serve::run(&arguments),
         Command::TestHotSwap(arguments) => hot_swap::run(&arguments),

@@ -10,6 +10,7 @@ mod java;
 mod mojo;
 mod numpy;
 mod pickle;
+mod rule;
 mod tar;
 mod text;
 mod unpack;
@@ -19,8 +20,8 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 
 pub use mojo::{Use, uses};
+pub use rule::ArtifactRule;
 
-use crate::finding::Rule;
 use unpack::{Ending, Packing, Unpacked};
 
 /// What a hostile file may ask for at most; a file that reaches a bound is blocked, and told which.
@@ -53,7 +54,7 @@ pub struct Fault {
     /// Members on the way, outermost first.
     pub inside: Vec<String>,
     /// Which rule.
-    pub rule: Rule,
+    pub rule: ArtifactRule,
     /// What was found.
     pub message: String,
 }
@@ -98,7 +99,7 @@ pub fn judge_file(file: &mut File, limits: &Limits) -> io::Result<Judgement> {
                 "{length} bytes, of which {} are looked into (limit `file_bytes_max`)",
                 limits.file_bytes_max
             );
-            let fault = Fault { inside: Vec::new(), rule: Rule::Limit, message };
+            let fault = Fault { inside: Vec::new(), rule: ArtifactRule::Limit, message };
             return Ok(Judgement { faults: vec![fault], mojos: 0 });
         }
     }
@@ -168,7 +169,7 @@ struct Look<'l> {
 }
 
 impl Look<'_> {
-    fn blame(&mut self, rule: Rule, message: impl Into<String>) {
+    fn blame(&mut self, rule: ArtifactRule, message: impl Into<String>) {
         self.faults.push(Fault { inside: self.inside.clone(), rule, message: message.into() });
     }
 
@@ -177,7 +178,7 @@ impl Look<'_> {
         if self.inside.len() > self.limits.depth_max {
             let depth = self.limits.depth_max;
             self.blame(
-                Rule::Limit,
+                ArtifactRule::Limit,
                 format!("containers in containers beyond {depth} (limit `depth_max`)"),
             );
         } else {
@@ -192,26 +193,29 @@ impl Look<'_> {
             self.pickle("Python pickle", &found);
         }
         if let Some(version) = h2o_version(bytes) {
-            self.blame(Rule::H2oBinary, format!("binary model of H2O {version}"));
+            self.blame(ArtifactRule::H2oBinary, format!("binary model of H2O {version}"));
         }
         if let Some(why) = java::class(bytes) {
-            self.blame(Rule::Pojo, why);
+            self.blame(ArtifactRule::Pojo, why);
         }
         if let Some(objects) = numpy::objects(bytes) {
             match pickle::examine(objects) {
                 Some(found) => self.pickle("NumPy array of objects, a pickle", &found),
-                None => self.blame(Rule::Pickle, "NumPy array of objects, a pickle"),
+                None => self.blame(ArtifactRule::Pickle, "NumPy array of objects, a pickle"),
             }
         }
         if let Some(name) = containers::opaque(bytes) {
-            self.blame(Rule::Opaque, format!("a {name} container, which is not looked into"));
+            self.blame(
+                ArtifactRule::Opaque,
+                format!("a {name} container, which is not looked into"),
+            );
         }
         self.zip(bytes);
         self.listed(bytes);
         self.packed(bytes);
         if text::is_text(&bytes[..HEAD.min(bytes.len())]) {
             if let Some(why) = java::source(bytes) {
-                self.blame(Rule::Pojo, why);
+                self.blame(ArtifactRule::Pojo, why);
             }
             if let Some(found) = text::base64_pickle(bytes) {
                 self.pickle("Python pickle in base64", &found);
@@ -224,13 +228,13 @@ impl Look<'_> {
         let protocol = found.protocol;
         match &found.code {
             Some(code) => self.blame(
-                Rule::PickleCode,
+                ArtifactRule::PickleCode,
                 format!("{what} (protocol {protocol}{broken}) that calls on {code}"),
             ),
             None => {
                 let imports = found.imports;
                 self.blame(
-                    Rule::Pickle,
+                    ArtifactRule::Pickle,
                     format!("{what} (protocol {protocol}{broken}), {imports} imports"),
                 );
             }
@@ -246,7 +250,11 @@ impl Look<'_> {
             None => return,
             Some(Err(_)) if lies_inside => return,
             Some(Err(why)) => {
-                let rule = if why.contains("members_max") { Rule::Limit } else { Rule::Opaque };
+                let rule = if why.contains("members_max") {
+                    ArtifactRule::Limit
+                } else {
+                    ArtifactRule::Opaque
+                };
                 return self.blame(rule, why);
             }
             Some(Ok(zip)) => zip,
@@ -256,12 +264,12 @@ impl Look<'_> {
             self.mojo(bytes, &zip);
         } else if !lies_inside {
             for problem in &zip.problems {
-                self.blame(Rule::ZipMismatch, problem.clone());
+                self.blame(ArtifactRule::ZipMismatch, problem.clone());
             }
             for member in &zip.hidden {
                 let name = &member.name;
                 self.blame(
-                    Rule::ZipMismatch,
+                    ArtifactRule::ZipMismatch,
                     format!("`{name}` is hidden: the directory does not list it"),
                 );
             }
@@ -281,14 +289,23 @@ impl Look<'_> {
             Ok(()) if zip.gaps.is_empty() => self.mojos += 1,
             Ok(()) => {
                 let count: usize = zip.gaps.iter().map(|gap| gap.len()).sum();
-                self.blame(Rule::Mojo, format!("MOJO with {count} bytes that belong to no entry"));
+                self.blame(
+                    ArtifactRule::Mojo,
+                    format!("MOJO with {count} bytes that belong to no entry"),
+                );
             }
             Err(mojo::Fault::Load(cause)) => {
                 let limits = ["entry_too_big", "total_too_big", "limit", "out_of_memory"];
-                let rule = if limits.contains(&cause.kind()) { Rule::Limit } else { Rule::Mojo };
+                let rule = if limits.contains(&cause.kind()) {
+                    ArtifactRule::Limit
+                } else {
+                    ArtifactRule::Mojo
+                };
                 self.blame(rule, format!("MOJO that cannot be loaded: {cause}"));
             }
-            Err(mojo::Fault::Other(why)) => self.blame(Rule::Mojo, format!("MOJO of which {why}")),
+            Err(mojo::Fault::Other(why)) => {
+                self.blame(ArtifactRule::Mojo, format!("MOJO of which {why}"));
+            }
         }
     }
 
@@ -297,7 +314,7 @@ impl Look<'_> {
         let packing = match member.method {
             0 => {
                 if let Some(why) = member.contradiction(member.data).filter(|_| !judged) {
-                    self.blame(Rule::ZipMismatch, why);
+                    self.blame(ArtifactRule::ZipMismatch, why);
                 }
                 self.look_into(member.name.clone(), member.data);
                 return self.encrypted(member);
@@ -311,7 +328,7 @@ impl Look<'_> {
             method => {
                 let name = &member.name;
                 return self.blame(
-                    Rule::Opaque,
+                    ArtifactRule::Opaque,
                     format!("`{name}` is packed with method {method}, which is not read"),
                 );
             }
@@ -320,11 +337,11 @@ impl Look<'_> {
         if !judged && !member.encrypted {
             if let Ending::Damaged(why) = &unpacked.end {
                 self.blame(
-                    Rule::ZipMismatch,
+                    ArtifactRule::ZipMismatch,
                     format!("`{}` cannot be unpacked: {why}", member.name),
                 );
             } else if let Some(why) = member.contradiction(&unpacked.bytes) {
-                self.blame(Rule::ZipMismatch, why);
+                self.blame(ArtifactRule::ZipMismatch, why);
             }
         }
         self.look_into(member.name.clone(), &unpacked.bytes);
@@ -333,7 +350,7 @@ impl Look<'_> {
 
     fn encrypted(&mut self, member: &zip::Member<'_>) {
         if member.encrypted {
-            self.blame(Rule::Opaque, format!("`{}` is encrypted", member.name));
+            self.blame(ArtifactRule::Opaque, format!("`{}` is encrypted", member.name));
         }
     }
 
@@ -352,7 +369,11 @@ impl Look<'_> {
             self.look_into("(behind the archive)".to_owned(), listed.rest);
         }
         if let Some(why) = listed.damage {
-            let rule = if why.contains("members_max") { Rule::Limit } else { Rule::Opaque };
+            let rule = if why.contains("members_max") {
+                ArtifactRule::Limit
+            } else {
+                ArtifactRule::Opaque
+            };
             self.blame(rule, format!("the {kind} archive cannot be read to its end: {why}"));
         }
     }
@@ -376,7 +397,10 @@ impl Look<'_> {
         if let Ending::Damaged(why) = &unpacked.end
             && packing.has_magic()
         {
-            self.blame(Rule::Opaque, format!("the {name} stream cannot be unpacked: {why}"));
+            self.blame(
+                ArtifactRule::Opaque,
+                format!("the {name} stream cannot be unpacked: {why}"),
+            );
         }
         if !unpacked.bytes.is_empty() {
             self.look_into(format!("({name})"), &unpacked.bytes);
@@ -391,7 +415,7 @@ impl Look<'_> {
             self.left = 0;
             if packing.has_magic() || !unpacked.bytes.is_empty() {
                 self.blame(
-                    Rule::Limit,
+                    ArtifactRule::Limit,
                     format!(
                         "`{name}` unpacks to more than {limit} bytes (limit `unpacked_bytes_max`)"
                     ),

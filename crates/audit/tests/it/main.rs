@@ -7,6 +7,7 @@ mod java;
 mod limits;
 mod matrix;
 mod mojos;
+mod pages;
 mod pickles;
 mod sarif;
 mod tree;

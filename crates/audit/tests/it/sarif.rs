@@ -1,23 +1,22 @@
 //! SARIF 2.1.0 and GitHub annotations: the structure that readers rely on.
 
 use serde_json::Value;
-use stemson_audit::{Finding, Report, Rule, Suppression, report};
+use stemson_audit::{By, Finding, Report, Suppression, report, rule};
 
 fn sample() -> Report {
+    let (page, path) = (rule("pickle_code").unwrap(), "models/a b.pkl".to_owned());
     let open = Finding {
-        path: "models/a b.pkl".to_owned(),
         inside: vec!["data.pkl".to_owned()],
-        rule: Rule::PickleCode,
-        message: "calls 100%\nof it".to_owned(),
         sha256: "0".repeat(64),
-        suppressed: None,
+        ..Finding::of_file(page, path, "calls 100%\nof it".to_owned())
     };
     let suppressed = Some(Suppression {
+        by: By::Exception,
         reason: "old".to_owned(),
         approved_by: "ada".to_owned(),
         expires: "2027-01-01".to_owned(),
     });
-    let allowed = Finding { rule: Rule::Pickle, suppressed, ..open.clone() };
+    let allowed = Finding { rule: rule("pickle").unwrap(), suppressed, ..open.clone() };
     Report { findings: vec![open, allowed], files: 2, ..Report::default() }
 }
 

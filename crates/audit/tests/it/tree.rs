@@ -41,7 +41,7 @@ fn large_files_are_known_by_head_and_tail() {
     let report = check(&[folder.path().to_owned()], &Limits::default(), 1).unwrap();
     assert_eq!(report.findings.len(), 1);
     assert!(report.findings[0].path.ends_with("a.bin"));
-    assert_eq!(report.findings[0].rule.as_str(), "pickle_code");
+    assert_eq!(report.findings[0].rule.id, "pickle_code");
 }
 
 #[test]

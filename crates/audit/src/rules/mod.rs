@@ -1,0 +1,54 @@
+//! Checks: functions over all facts. Each belongs to the pages of the rules that it reports.
+
+mod driver;
+
+use crate::facts::Facts;
+use crate::finding::Finding;
+use crate::rule::rule;
+use crate::source::Span;
+
+/// A check reports findings of one or more rules.
+pub(crate) type Check = fn(&Facts, &mut Findings<'_>);
+
+/// All checks.
+pub(crate) const CHECKS: &[Check] = &[driver::aioredis];
+
+/// Where checks report.
+pub(crate) struct Findings<'a> {
+    facts: &'a Facts,
+    pub(crate) list: Vec<Finding>,
+}
+
+impl<'a> Findings<'a> {
+    pub(crate) fn new(facts: &'a Facts) -> Self {
+        Self { facts, list: Vec::new() }
+    }
+
+    /// Reports `id` at a stretch of `facts.sources[source]`; the caller may set `chain`, `fix` and a
+    /// lower `severity`.
+    ///
+    /// # Panics
+    /// There is no page of that name, which is our mistake.
+    pub(crate) fn add(
+        &mut self,
+        id: &str,
+        source: usize,
+        span: Span,
+        message: impl Into<String>,
+    ) -> &mut Finding {
+        let rule = rule(id).unwrap_or_else(|| panic!("rule `{id}` has no page"));
+        let source = &self.facts.sources[source];
+        let (line, column) = source.place(span.start);
+        let (end_line, end_column) = source.place(span.end.max(span.start));
+        self.list.push(Finding {
+            line,
+            column,
+            end_line,
+            end_column,
+            excerpt: source.line(line).trim().to_owned(),
+            ..Finding::of_file(rule, source.path.clone(), message.into())
+        });
+        let last = self.list.len() - 1;
+        &mut self.list[last]
+    }
+}
