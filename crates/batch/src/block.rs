@@ -25,8 +25,10 @@ pub(crate) struct Block {
     pub(crate) bytes: Vec<u8>,
     /// The records of a columnar source.
     pub(crate) records: Option<RecordBatch>,
-    /// The rows of the output.
+    /// The rows of the output, where it is text.
     pub(crate) out: Vec<u8>,
+    /// The rows of the output, where it has typed columns.
+    pub(crate) table: Option<RecordBatch>,
     pub(crate) tally: Tally,
     /// JSONL: slots that some row filled. Empty for CSV, where the header says so.
     pub(crate) filled: Vec<bool>,

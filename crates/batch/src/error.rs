@@ -86,11 +86,20 @@ pub enum BatchError {
         /// What to do about it.
         advice: &'static str,
     },
-    /// A form that rows are read in and not written.
-    #[error("predictions cannot be written as {format}, expected CSV or JSONL")]
-    OutputFormat {
-        /// Parquet or Arrow IPC.
-        format: &'static str,
+    /// A kept column that has another type than in the inputs before, in an output that has types.
+    #[error(
+        "{source_name}: the kept column `{column}` is {found}, expected {expected} as in the \
+         inputs before"
+    )]
+    KeptType {
+        /// The source's name.
+        source_name: String,
+        /// The column's name.
+        column: String,
+        /// Arrow's name of its type.
+        found: String,
+        /// Arrow's name of the type that the output has.
+        expected: String,
     },
     /// A model of words and a columnar source.
     #[error(
@@ -248,6 +257,11 @@ pub enum BatchError {
 }
 
 impl BatchError {
+    /// What an encoder of the output says.
+    pub(crate) fn write(cause: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::Write { cause: io::Error::other(cause) }
+    }
+
     /// A word that scripts may rely on.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -261,7 +275,7 @@ impl BatchError {
             Self::DuplicateColumn { .. } => "duplicate_column",
             Self::ColumnType { .. } => "column_type",
             Self::WordsInTable { .. } => "words_in_table",
-            Self::OutputFormat { .. } => "output_format",
+            Self::KeptType { .. } => "kept_type",
             Self::DuplicateHeader { .. } => "duplicate_header",
             Self::HeaderlessWidth { .. } => "headerless_width",
             Self::Ragged { .. } => "ragged",

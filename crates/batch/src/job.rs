@@ -29,7 +29,8 @@ pub struct Job {
     pub na_words: Vec<String>,
     /// Another name for the model's offset column.
     pub offset_column: Option<String>,
-    /// Columns of the input that are copied to the output.
+    /// Columns of the input that are copied to the output. Parquet and Arrow have the types of
+    /// columnar input, which is the same in all inputs then; anything else is text.
     pub keep: Vec<String>,
     /// Refuse inputs that lack a column of the model, instead of naming it in the summary.
     pub complete: bool,
@@ -37,9 +38,9 @@ pub struct Job {
     pub options: Options,
     /// How the answers are written. Always comma-separated where CSV.
     pub output: Format,
-    /// CSV: with calibrated probabilities. JSONL has them wherever the model offers them.
+    /// Tables: with calibrated probabilities. JSONL has them wherever the model offers them.
     pub calibrated: bool,
-    /// CSV: stands before the names of all columns but kept ones and `error`.
+    /// Tables: stands before the names of all columns but kept ones and `error`.
     pub prefix: String,
     /// Threads that parse, score and render; with more than one, another one reads.
     pub threads: NonZeroUsize,
@@ -101,8 +102,7 @@ fn words(model: &Model, job: &mut Job) -> Result<Vec<String>, BatchError> {
     let Some(first) = job.inputs.first().filter(|_| model.schema().is_open()) else {
         return Ok(Vec::new());
     };
-    let is_table = |input: &&Source| matches!(input.format, Format::Parquet | Format::Arrow);
-    if let Some(table) = job.inputs.iter().find(is_table) {
+    if let Some(table) = job.inputs.iter().find(|input| input.format.is_columnar()) {
         let (source_name, format) = (table.name.clone(), table.format.name());
         return Err(BatchError::WordsInTable { source_name, format });
     }

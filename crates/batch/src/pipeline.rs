@@ -22,7 +22,7 @@ use crate::block::Block;
 use crate::error::BatchError;
 use crate::plan::{Names, Plan};
 use crate::reader::{Notes, Reader};
-use crate::render::Form;
+use crate::render::{Encoder, Form};
 use crate::summary::{Summary, Totals};
 use crate::worker::Worker;
 
@@ -56,15 +56,21 @@ impl Line<'_> {
         let workers = (0..threads)
             .map(|_| Worker::new(Arc::clone(self.model), self.options, Arc::clone(&form)))
             .collect();
-        let mut writer =
-            Writer { output, progress, totals: Totals::default(), jsonl: None, names: &names };
+        let mut writer = Writer {
+            output,
+            progress,
+            encoder: form.encoder(),
+            totals: Totals::default(),
+            jsonl: None,
+            names: &names,
+        };
         writer.write(form.header())?;
         let notes = if threads == 1 {
             alone(self.reader, workers, &mut writer)?
         } else {
             together(self.reader, workers, blocks, &mut writer)?
         };
-        writer.finish(notes)
+        writer.finish(notes, &form)
     }
 }
 
@@ -170,6 +176,8 @@ fn collect<W: Write, P: FnMut(u64)>(
 struct Writer<'n, W, P> {
     output: W,
     progress: P,
+    /// Of typed columns.
+    encoder: Option<Encoder>,
     totals: Totals,
     /// The JSONL source being written, and the slots that its rows filled so far.
     jsonl: Option<(Arc<Plan>, Vec<bool>)>,
@@ -186,6 +194,11 @@ impl<W: Write, P: FnMut(u64)> Writer<'_, W, P> {
             return Err(error);
         }
         let plan = block.plan.take();
+        if let (Some(encoder), Some(table)) = (&mut self.encoder, block.table.take()) {
+            let source_name = plan.as_ref().map_or("", |plan| &plan.source_name);
+            let bytes = encoder.push(table, source_name)?;
+            self.write(&bytes)?;
+        }
         if !block.filled.is_empty()
             && let Some(plan) = plan
         {
@@ -226,8 +239,12 @@ impl<W: Write, P: FnMut(u64)> Writer<'_, W, P> {
         Ok(())
     }
 
-    fn finish(mut self, notes: Notes) -> Result<Summary, BatchError> {
+    fn finish(mut self, notes: Notes, form: &Form) -> Result<Summary, BatchError> {
         self.end_source()?;
+        if let Some(encoder) = self.encoder.take() {
+            let bytes = encoder.finish(|| form.schema(notes.kept))?;
+            self.write(&bytes)?;
+        }
         for missing in notes.missing {
             self.totals.miss(missing);
         }

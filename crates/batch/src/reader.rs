@@ -3,8 +3,10 @@
 use std::io::Read;
 use std::sync::Arc;
 
+use arrow_schema::DataType;
+
 use crate::block::Block;
-use crate::columns::Columns;
+use crate::columns::{self, Columns};
 use crate::csv::{self, End, Fields};
 use crate::error::BatchError;
 use crate::plan::{Names, Plan, Records};
@@ -41,11 +43,13 @@ pub(crate) struct Reader {
     pub(crate) notes: Notes,
 }
 
-/// What a CSV header says about columns.
+/// What the beginnings of sources say about columns.
 #[derive(Debug, Default)]
 pub(crate) struct Notes {
     pub(crate) missing: Vec<MissingColumns>,
     pub(crate) ignored: Vec<String>,
+    /// Types of the columns to keep in the first columnar source, if there is one.
+    pub(crate) kept: Option<Vec<DataType>>,
 }
 
 impl Reader {
@@ -98,7 +102,7 @@ impl Reader {
     }
 
     fn start(&mut self, source: Source) -> Result<Open, BatchError> {
-        if matches!(source.format, Format::Parquet | Format::Arrow) {
+        if source.format.is_columnar() {
             return self.start_columns(source);
         }
         let Source { name, format, compression, open, file: _ } = source;
@@ -127,6 +131,7 @@ impl Reader {
     fn start_columns(&mut self, source: Source) -> Result<Open, BatchError> {
         let name = source.name.clone();
         let (columns, fields, all) = Columns::open(source, &self.names)?;
+        self.notes.kept.get_or_insert_with(|| columns::kept_types(&fields));
         let (plan, filled, ignored) = Plan::columns(name, Arc::clone(&self.names), fields, &all);
         self.notes.missing.extend(self.names.check(&plan.source_name, &filled)?);
         self.notes.ignored.extend(ignored);

@@ -16,8 +16,11 @@ pub enum Format {
     Jsonl,
     /// Apache Parquet.
     Parquet,
-    /// Apache Arrow IPC: a stream or a file, which is Feather's version 2.
+    /// Apache Arrow IPC, a file, which is Feather's version 2. What is read may be a stream too.
     Arrow,
+    /// Apache Arrow IPC, a stream: what can be read while it is written. What is read may be a
+    /// file too.
+    ArrowStream,
 }
 
 impl Format {
@@ -28,7 +31,8 @@ impl Format {
             "csv" => Some(Self::Csv),
             "jsonl" | "ndjson" => Some(Self::Jsonl),
             "parquet" => Some(Self::Parquet),
-            "arrow" | "arrows" | "ipc" | "feather" => Some(Self::Arrow),
+            "arrow" | "ipc" | "feather" => Some(Self::Arrow),
+            "arrows" => Some(Self::ArrowStream),
             _ => None,
         }
     }
@@ -39,8 +43,13 @@ impl Format {
             Self::Csv => "CSV",
             Self::Jsonl => "JSONL",
             Self::Parquet => "Parquet",
-            Self::Arrow => "Arrow IPC",
+            Self::Arrow | Self::ArrowStream => "Arrow IPC",
         }
+    }
+
+    /// Whether it has typed columns, and no lines of text.
+    pub(crate) fn is_columnar(self) -> bool {
+        matches!(self, Self::Parquet | Self::Arrow | Self::ArrowStream)
     }
 }
 

@@ -2,8 +2,10 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
-use arrow_array::RecordBatch;
+use arrow_array::{ArrayRef, RecordBatch, StringArray};
+use arrow_schema::ArrowError;
 use stemson_mojo::{Cell, Rows};
 
 use crate::block::Block;
@@ -68,10 +70,16 @@ impl<'a> Table<'a> {
         Ok(table)
     }
 
-    /// Takes the records of a block of a columnar source into the rows of a batch.
-    pub(crate) fn take(records: &'a RecordBatch, rows: &mut Rows<'_>, plan: &Plan) -> Self {
+    /// Takes the records of a block of a columnar source into the rows of a batch; what is to be
+    /// kept only with `kept_values`.
+    pub(crate) fn take(
+        records: &'a RecordBatch,
+        rows: &mut Rows<'_>,
+        plan: &Plan,
+        kept_values: bool,
+    ) -> Self {
         let columns = plan.names.kept();
-        let mut kept = vec![Value::Absent; rows.len() * columns];
+        let mut kept = vec![Value::Absent; if kept_values { rows.len() * columns } else { 0 }];
         if let Records::Columns { fields } = &plan.records {
             columns::fill(records, fields, &plan.names, rows, &mut kept);
         }
@@ -81,6 +89,22 @@ impl<'a> Table<'a> {
     /// The values of a row to keep.
     pub(crate) fn kept(&self, row: usize) -> &[Value<'a>] {
         &self.kept[row * self.columns..][..self.columns]
+    }
+
+    /// The columns to keep: those of `records` in their types, else text.
+    pub(crate) fn kept_arrays(
+        &self,
+        records: Option<&RecordBatch>,
+        plan: &Plan,
+    ) -> Result<Vec<ArrayRef>, ArrowError> {
+        if let (Some(records), Records::Columns { fields }) = (records, &plan.records) {
+            return columns::kept_arrays(records, fields);
+        }
+        let texts = |place: usize| -> ArrayRef {
+            let values = self.kept.iter().skip(place).step_by(self.columns);
+            Arc::new(values.map(Value::text).collect::<StringArray>())
+        };
+        Ok((0..self.columns).map(texts).collect())
     }
 
     /// The line of the source on which a row of the block starts; in a columnar one its number.
@@ -293,6 +317,15 @@ impl<'a> Value<'a> {
             Scalar::Text(text) => Self::Text(text),
             Scalar::Number(text) => Self::Number(Cow::Borrowed(text)),
             Scalar::Bool(value) => Self::Bool(value),
+        }
+    }
+
+    /// As it stands in a table, if there is something.
+    pub(crate) fn text(&self) -> Option<&str> {
+        match self {
+            Self::Absent => None,
+            Self::Text(text) | Self::Number(text) => Some(text),
+            Self::Bool(value) => Some(if *value { "true" } else { "false" }),
         }
     }
 }

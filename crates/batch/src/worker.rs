@@ -25,6 +25,7 @@ impl Worker {
     /// Writes the block's `out` and counts. An error of the reader passes through.
     pub(crate) fn work(&mut self, block: &mut Block) {
         block.out.clear();
+        block.table = None;
         block.tally.clear();
         block.filled.clear();
         block.ignored.clear();
@@ -41,7 +42,10 @@ impl Worker {
         self.batch.clear();
         let records = block.records.take();
         let table = match &records {
-            Some(records) => self.batch.fill(block.rows, |rows| Table::take(records, rows, plan)),
+            Some(records) => {
+                let kept_values = !self.form.is_typed();
+                self.batch.fill(block.rows, |rows| Table::take(records, rows, plan, kept_values))
+            }
             None => std::str::from_utf8(&block.bytes)
                 .map_err(|bad| Fault::not_utf8(bad.valid_up_to()))
                 .and_then(|text| {
@@ -73,8 +77,15 @@ impl Worker {
                     });
                 }
             }
-            let kept = table.kept(row);
-            self.form.row(&mut out, Row { number, batch: &self.batch, place: row, kept });
+            if !self.form.is_typed() {
+                let kept = table.kept(row);
+                self.form.row(&mut out, Row { number, batch: &self.batch, place: row, kept });
+            }
+        }
+        if self.form.is_typed() {
+            let kept = table.kept_arrays(records.as_ref(), plan);
+            let table = kept.and_then(|kept| self.form.table(&self.batch, block.rows, kept));
+            block.table = Some(table.map_err(BatchError::write)?);
         }
         drop(table);
         block.tally.refusals = refusals;

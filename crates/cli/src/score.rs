@@ -1,6 +1,7 @@
 //! `stemson score`: a model, files in, predictions out.
 
-use std::io::{self, Write};
+use std::fs;
+use std::io::{self, IsTerminal, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,12 +27,12 @@ use crate::{inputs, model_file};
   stemson score churn.zip --input customers.csv --output scored.csv
   stemson score churn.zip --input 'parts/*.csv.gz' --keep customer_id --output scored.csv
   stemson score churn.zip --input customers.csv --contributions --output explained.csv
-  stemson score churn.zip --input customers.parquet --output scored.csv
+  stemson score churn.zip --input customers.parquet --keep customer_id --output scored.parquet
   cat rows.jsonl | stemson score churn.zip --input - --input-format jsonl --format jsonl
 
-CSV has the columns that H2O gives its predictions, then what is asked beside them, kept columns,
-and, where a row may be refused (`--strict`, or by the algorithm itself), a last column `error`.
-Empty cells and JSON nulls are absent values.")]
+CSV, Parquet and Arrow have the columns that H2O gives its predictions, then what is asked beside
+them, kept columns, and, where a row may be refused (`--strict`, or by the algorithm itself), a last
+column `error`. Empty cells, nulls and JSON nulls are absent values.")]
 pub(crate) struct Arguments {
     /// A MOJO zip file
     model: PathBuf,
@@ -44,9 +45,9 @@ pub(crate) struct Arguments {
     /// Where the predictions go; a file appears when it is complete
     #[arg(long, default_value = "-", value_name = "FILE|-")]
     output: String,
-    /// How the predictions are written
-    #[arg(long, value_enum, default_value_t = Format::Csv)]
-    format: Format,
+    /// How the predictions are written; by default the output's name says so, else it is CSV
+    #[arg(long, value_enum)]
+    format: Option<Format>,
     /// Refuse rows with unknown levels or texts that are no number, and files that lack a column
     #[arg(long)]
     strict: bool,
@@ -143,6 +144,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Verdict, Failure> {
     let options = LoadOptions { genmodel_quirks, explanations, ..LoadOptions::default() };
     let model = Arc::new(model_file::load(&arguments.model, &options)?);
     let inputs = inputs::resolve(&arguments.input, arguments.input_format.map(Into::into))?;
+    let output = output_format(arguments.format, &arguments.output)?;
     let job = Job {
         inputs,
         delimiter: arguments.delimiter,
@@ -160,7 +162,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Verdict, Failure> {
             distances: arguments.distances,
             ..Options::default()
         },
-        output: arguments.format.into(),
+        output,
         calibrated: arguments.calibrated,
         prefix: arguments.prefix,
         threads: arguments
@@ -177,6 +179,24 @@ pub(crate) fn run(arguments: Arguments) -> Result<Verdict, Failure> {
         write_summary(path, &summary)?;
     }
     Ok(if summary.refused == 0 { Verdict::Good } else { Verdict::Bad })
+}
+
+/// How the predictions are written. Arrow has a form for files and one for pipes.
+fn output_format(format: Option<Format>, output: &str) -> Result<stemson_batch::Format, Failure> {
+    use stemson_batch::Format::{Arrow, ArrowStream, Csv, Parquet};
+    let is_stdout = output == "-";
+    let named = stemson_batch::Format::of_name(output).filter(|_| !is_stdout);
+    let is_pipe = || is_stdout || fs::metadata(output).is_ok_and(|found| !found.is_file());
+    let format = match (format, named) {
+        (Some(Format::Arrow) | None, Some(ArrowStream)) => ArrowStream,
+        (Some(format), _) => format.into(),
+        (None, named) => named.unwrap_or(Csv),
+    };
+    if is_stdout && matches!(format, Arrow | Parquet) && io::stdout().is_terminal() {
+        return Err(Failure::input("Parquet and Arrow are no text for a terminal")
+            .hint("name a file: `--output scored.parquet`"));
+    }
+    Ok(if format == Arrow && is_pipe() { ArrowStream } else { format })
 }
 
 fn score_to_file(model: &Arc<Model>, job: Job, path: &Path) -> Result<Summary, Failure> {
@@ -230,6 +250,9 @@ fn hint(error: &BatchError) -> Option<&'static str> {
             "was it copied whole, and is it what its name says? `--input-format` says otherwise"
         }
         BatchError::DuplicateColumn { .. } => "rename one of the two columns",
+        BatchError::KeptType { .. } => {
+            "score the inputs apart, or cast the column to one type; CSV and JSONL take any"
+        }
         BatchError::NoHeader { .. } => "`--no-header` is for files that start with a row",
         BatchError::DuplicateHeader { .. } => "rename one of the two columns",
         BatchError::MissingColumns { .. } => {

@@ -3,6 +3,7 @@
 
 mod arrow;
 mod cells;
+mod kept;
 mod parquet;
 mod zstd;
 
@@ -13,6 +14,7 @@ use arrow_schema::{DataType, Field, FieldRef, Fields};
 use stemson_mojo::Kind;
 
 pub(crate) use cells::fill;
+pub(crate) use kept::{kept_arrays, kept_types};
 
 use crate::error::BatchError;
 use crate::plan::{Names, Target};
@@ -38,6 +40,8 @@ pub(crate) struct ColumnField {
     /// Place in the source's schema.
     pub(crate) at: usize,
     pub(crate) target: Target,
+    /// In the source's schema.
+    pub(crate) data_type: DataType,
 }
 
 impl Columns {
@@ -169,7 +173,7 @@ fn select(
                 advice,
             });
         }
-        fields.push(ColumnField { at, target });
+        fields.push(ColumnField { at, target, data_type: field.data_type().clone() });
     }
     Ok(fields)
 }

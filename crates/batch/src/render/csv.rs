@@ -4,9 +4,9 @@ use std::io::Write as _;
 
 use stemson_mojo::Values;
 
-use super::layout::Layout;
+use super::Row;
+use super::layout::{Layout, error_text};
 use super::number::{Float, write_number};
-use super::{Row, bool_text};
 use crate::csv::write_field;
 use crate::error::BatchError;
 use crate::table::Value;
@@ -36,16 +36,14 @@ pub(super) fn write(out: &mut Vec<u8>, layout: &Layout, row: Row<'_>) {
     }
     for value in row.kept {
         match value {
-            Value::Absent => {}
             Value::Text(text) => write_field(out, text),
-            Value::Number(text) => out.extend_from_slice(text.as_bytes()),
-            Value::Bool(value) => out.extend_from_slice(bool_text(*value)),
+            plain => out.extend_from_slice(plain.text().unwrap_or_default().as_bytes()),
         }
         out.push(b',');
     }
     if layout.has_errors {
         if let Err(error) = row.batch.output(row.place) {
-            write_field(out, &format!("{}: {}", error.kind.as_str(), error.message));
+            write_field(out, &error_text(error));
         }
         out.push(b',');
     }

@@ -4,9 +4,9 @@ use std::io::Write as _;
 
 use stemson_mojo::{Batch, Part, Values};
 
+use super::Row;
 use super::layout::Layout;
 use super::number::{Float, write_json_number};
-use super::{Row, bool_text};
 use crate::jsonl::write_text;
 use crate::table::Value;
 
@@ -33,10 +33,8 @@ pub(super) fn write(out: &mut Vec<u8>, layout: &Layout, row: Row<'_>) {
             write_text(out, name);
             out.push(b':');
             match value {
-                Value::Absent => out.extend_from_slice(b"null"),
                 Value::Text(text) => write_text(out, text),
-                Value::Number(text) => out.extend_from_slice(text.as_bytes()),
-                Value::Bool(value) => out.extend_from_slice(bool_text(*value)),
+                plain => out.extend_from_slice(plain.text().unwrap_or("null").as_bytes()),
             }
         });
         out.push(b'}');
@@ -113,7 +111,7 @@ fn write_values(out: &mut Vec<u8>, values: Values<'_>) {
             list(out, numbers, |out, number| drop(write!(out, "{number}")));
             out.push(b']');
         }
-        Values::Flag(flag) => out.extend_from_slice(bool_text(flag)),
+        Values::Flag(flag) => drop(write!(out, "{flag}")),
     }
 }
 

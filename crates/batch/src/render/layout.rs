@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use stemson_mojo::{Model, Part, PartKind};
+use stemson_mojo::{Model, Part, PartKind, RowError};
 
 use crate::error::BatchError;
 use crate::job::Job;
@@ -83,6 +83,11 @@ impl Layout {
     fn check_keep(&self) -> Result<(), BatchError> {
         check_unique(self.keep.iter().map(String::as_str))
     }
+}
+
+/// The cell of a refused row in the column `error`.
+pub(super) fn error_text(error: &RowError) -> String {
+    format!("{}: {}", error.kind.as_str(), error.message)
 }
 
 /// A vector per column of the input.

@@ -1,13 +1,23 @@
 //! From answers to the bytes of the output.
 //!
-//! [`Layout`] is the one description of what is written of a row; each form renders from it.
+//! [`Layout`] is the one description of what is written of a row; each form renders from it. Text is
+//! rendered row by row, by the workers. Typed columns are made block by block, by the workers too,
+//! and become bytes in an [`Encoder`], which sees the blocks in their order.
 
 mod csv;
+mod encoder;
 mod jsonl;
 mod layout;
 mod number;
+mod typed;
 
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_schema::{ArrowError, DataType, Schema};
 use stemson_mojo::{Batch, Model};
+
+pub(crate) use encoder::Encoder;
 
 use crate::error::BatchError;
 use crate::job::Job;
@@ -23,6 +33,8 @@ pub(crate) struct Form {
     layout: Layout,
     format: Format,
     header: Vec<u8>,
+    /// The model's, for typed columns of them.
+    labels: ArrayRef,
 }
 
 /// One row on its way out.
@@ -45,9 +57,13 @@ impl Form {
         let header = match job.output {
             Format::Csv => csv::header(&layout)?,
             Format::Jsonl => Vec::new(),
-            format => return Err(BatchError::OutputFormat { format: format.name() }),
+            Format::Parquet | Format::Arrow | Format::ArrowStream => {
+                layout.check_columns()?;
+                Vec::new()
+            }
         };
-        Ok(Self { layout, format: job.output, header })
+        let labels = typed::labels(model);
+        Ok(Self { layout, format: job.output, header, labels })
     }
 
     /// What stands before the first row.
@@ -60,15 +76,37 @@ impl Form {
         self.layout.width()
     }
 
-    /// Appends one row.
+    /// Whether [`Form::table`] makes the output, else [`Form::row`].
+    pub(crate) fn is_typed(&self) -> bool {
+        self.format.is_columnar()
+    }
+
+    /// Appends one row of text.
     pub(crate) fn row(&self, out: &mut Vec<u8>, row: Row<'_>) {
         match self.format {
             Format::Csv => csv::write(out, &self.layout, row),
             _ => jsonl::write(out, &self.layout, row),
         }
     }
-}
 
-fn bool_text(value: bool) -> &'static [u8] {
-    if value { b"true" } else { b"false" }
+    /// The rows of a scored batch as typed columns. `kept`: the columns to keep.
+    pub(crate) fn table(
+        &self,
+        batch: &Batch,
+        rows: usize,
+        kept: Vec<ArrayRef>,
+    ) -> Result<RecordBatch, ArrowError> {
+        typed::table(&self.layout, &self.labels, batch, rows, kept)
+    }
+
+    /// The columns of tables. `kept`: types of the columns to keep; without, they are text.
+    pub(crate) fn schema(&self, kept: Option<Vec<DataType>>) -> Arc<Schema> {
+        let text = || vec![DataType::Utf8; self.layout.keep.len()];
+        Arc::new(typed::schema(&self.layout, &kept.unwrap_or_else(text)))
+    }
+
+    /// What makes bytes of tables, where the output is made of them.
+    pub(crate) fn encoder(&self) -> Option<Encoder> {
+        self.is_typed().then(|| Encoder::new(self.format))
+    }
 }

@@ -18,7 +18,7 @@ use stemson_mojo::{Kind, Model, Options};
 
 use crate::{gbm, input, model, score, source};
 
-fn batch(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
+pub(crate) fn batch(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
     RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(n, a)| (n, a, true)))
         .unwrap()
 }
@@ -39,12 +39,12 @@ fn parquet(batch: &RecordBatch, compression: Compression, version: WriterVersion
     out
 }
 
-fn plain_parquet(batch: &RecordBatch) -> Vec<u8> {
+pub(crate) fn plain_parquet(batch: &RecordBatch) -> Vec<u8> {
     parquet(batch, Compression::UNCOMPRESSED, WriterVersion::PARQUET_1_0)
 }
 
 /// A file, or else a stream; in batches of seven rows.
-fn arrow(batch: &RecordBatch, is_file: bool) -> Vec<u8> {
+pub(crate) fn arrow(batch: &RecordBatch, is_file: bool) -> Vec<u8> {
     let mut out = Vec::new();
     let parts = (0..batch.num_rows()).step_by(7);
     let parts = parts.map(|at| batch.slice(at, 7.min(batch.num_rows() - at)));

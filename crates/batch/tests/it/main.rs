@@ -5,6 +5,7 @@ mod columns;
 mod errors;
 mod memory;
 mod rows;
+mod typed;
 
 use std::io::Cursor;
 use std::sync::{Arc, OnceLock};

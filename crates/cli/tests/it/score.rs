@@ -172,3 +172,45 @@ fn every_help_has_an_example() {
         assert!(run.stdout.contains(&format!("  stemson {command} ")), "{}", run.stdout);
     }
 }
+
+/// The name of the output or `--format` says how it is written; Arrow for a pipe is a stream.
+#[test]
+fn typed_outputs() {
+    const FILE: &[u8] = b"ARROW1";
+    const STREAM: &[u8] = &[0xFF; 4];
+    let folder = Folder::new();
+    let input = folder.write("in.csv", ROWS);
+    for (name, format, start) in [
+        ("a.parquet", None, &b"PAR1"[..]),
+        ("b.out", Some("parquet"), b"PAR1"),
+        ("c.feather", None, FILE),
+        ("d.out", Some("arrow"), FILE),
+        ("e.arrows", None, STREAM),
+        ("f.arrows", Some("arrow"), STREAM),
+        ("g.parquet", Some("csv"), b"predict,"),
+        ("h.jsonl", None, b"{\"row\":0"),
+        ("-", Some("arrow"), STREAM),
+        ("-", Some("parquet"), b"PAR1"),
+    ] {
+        let output = if name == "-" { name.to_owned() } else { folder.path(name) };
+        let format = format.map_or(Vec::new(), |format| vec!["--format", format]);
+        let mut command = command();
+        command.args(["score", &model(), "--input", &input, "--output", &output]).args(format);
+        let run = command.output().unwrap();
+        assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+        let bytes = if name == "-" { run.stdout } else { fs::read(&output).unwrap() };
+        assert!(bytes.starts_with(start), "{name}: {:?}", &bytes[..8]);
+        if start == FILE || start == b"PAR1" {
+            assert!(bytes.ends_with(start), "{name}");
+        }
+    }
+    let bad = folder.write("bad.csv", "x1,c3,id\n1,red,a\n2\n");
+    for name in ["x.parquet", "x.arrow"] {
+        let run = stemson(&["score", &model(), "--input", &bad, "--output", &folder.path(name)]);
+        assert_eq!(run.code, 2, "{}", run.stderr);
+        assert!(!folder.names().iter().any(|found| found.contains(name)), "{:?}", folder.names());
+    }
+    let rows = folder.write("typed.parquet", fs::read(folder.path("a.parquet")).unwrap());
+    let run = stemson(&["score", &model(), "--input", &input, &rows, "--keep", "id"]);
+    assert!(run.stderr.contains("typed.parquet has no column `id`"), "{}", run.stderr);
+}
