@@ -7,7 +7,8 @@ use std::thread::available_parallelism;
 use crate::artifacts::Limits;
 use crate::facts::Facts;
 use crate::finding::Report;
-use crate::rules::{CHECKS, Findings};
+use crate::python::Program;
+use crate::rules::{CHECKS, Findings, PROGRAM_CHECKS};
 use crate::{source, walk};
 
 /// What a run looks at, and how.
@@ -43,6 +44,10 @@ fn judge(facts: &Facts) -> Vec<crate::finding::Finding> {
     let mut findings = Findings::new(facts);
     for check in CHECKS {
         check(facts, &mut findings);
+    }
+    let program = Program::new(facts);
+    for check in PROGRAM_CHECKS {
+        check(&program, &mut findings);
     }
     findings.list
 }

@@ -146,6 +146,17 @@ pages! {
     "artifact" / "limit",
     "artifact" / "unreadable",
     "artifact" / "exception_expired",
+    "event_loop" / "blocking_predict",
+    "event_loop" / "blocking_wait",
+    "event_loop" / "blocking_file",
+    "event_loop" / "executor_called",
+    "event_loop" / "model_per_request",
+    "event_loop" / "liveness_scores",
+    "event_loop" / "liveness_starves",
+    "driver" / "sync_http",
+    "driver" / "sync_database",
+    "driver" / "sync_sqlalchemy",
+    "driver" / "sync_redis",
     "driver" / "aioredis",
 }
 

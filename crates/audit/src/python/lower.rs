@@ -283,7 +283,12 @@ impl Lower {
             ast::Expr::Await(it) => ExprKind::Await(Box::new(self.expr(&it.value))),
             ast::Expr::StringLiteral(it) => ExprKind::Text(it.value.to_str().into()),
             ast::Expr::FString(it) => ExprKind::Format(self.format(&it.value)),
-            ast::Expr::NumberLiteral(_) => ExprKind::Other(Vec::new()),
+            ast::Expr::NumberLiteral(it) => match &it.value {
+                ast::Number::Int(number) => {
+                    number.as_u64().map_or(ExprKind::Other(Vec::new()), ExprKind::Number)
+                }
+                _ => ExprKind::Other(Vec::new()),
+            },
             ast::Expr::BooleanLiteral(it) => ExprKind::Bool(it.value),
             ast::Expr::NoneLiteral(_) => ExprKind::None,
             ast::Expr::Subscript(it) => ExprKind::Subscript(self.boxed(&it.value, &it.slice)),
@@ -317,6 +322,9 @@ impl Lower {
             }
             ast::Expr::Named(it) => ExprKind::Named(self.boxed(&it.target, &it.value)),
             ast::Expr::Starred(it) => ExprKind::Starred(Box::new(self.expr(&it.value))),
+            ast::Expr::Yield(it) => {
+                ExprKind::Yield(it.value.as_deref().map(|it| Box::new(self.expr(it))))
+            }
             ast::Expr::Lambda(it) => ExprKind::Lambda(self.lambda(it)),
             _ => self.rare(expr),
         };
@@ -335,9 +343,6 @@ impl Lower {
                 return self.comprehension(&elements, &it.generators);
             }
             ast::Expr::UnaryOp(it) => vec![self.expr(&it.operand)],
-            ast::Expr::Yield(it) => {
-                it.value.as_deref().map(|it| self.expr(it)).into_iter().collect()
-            }
             ast::Expr::YieldFrom(it) => vec![self.expr(&it.value)],
             ast::Expr::Slice(it) => {
                 let bounds = [&it.lower, &it.upper, &it.step];

@@ -3,19 +3,48 @@
 //! Total and bounded: any text gives a module or a remark, within [`depth::DEPTH_MAX`] and on threads
 //! whose stacks hold what that depth needs.
 
+mod calls;
 mod depth;
 mod lower;
+mod names;
+mod project;
+mod roots;
+mod scopes;
+mod sinks;
 pub mod syntax;
+mod value;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
+pub use calls::{Calls, Site, is_cached};
 pub use depth::DEPTH_MAX;
+pub use project::Project;
+pub use roots::{Root, Roots};
+pub(crate) use sinks::{Blocks, Sink, sink, sink_by_name};
 pub use syntax::Module;
+pub use value::{ClassId, FunctionId, Value};
 
+use crate::facts::Facts;
 use crate::finding::Remark;
 use crate::source::{Kind, Source};
+
+/// The Python of a repository, linked: what checks of programs read.
+pub(crate) struct Program<'a> {
+    pub(crate) project: Project<'a>,
+    pub(crate) calls: Calls<'a>,
+    pub(crate) roots: Roots,
+}
+
+impl<'a> Program<'a> {
+    pub(crate) fn new(facts: &'a Facts) -> Self {
+        let project = Project::new(facts);
+        let calls = Calls::new(&project);
+        let roots = Roots::new(&project, &calls);
+        Self { project, calls, roots }
+    }
+}
 
 /// Stack of a thread that reads: what the deepest tree needs, four times over.
 pub const STACK_BYTES: usize = 64 << 20;

@@ -22,12 +22,14 @@ pub enum ExprKind {
     Call(Box<Call>),
     /// `await value`
     Await(Box<Expr>),
+    /// `yield value`
+    Yield(Option<Box<Expr>>),
     /// `"text"`, with what the escapes stand for; implicit concatenation joined.
     Text(Box<str>),
     /// `f"..."`: texts and values in their order.
     Format(Vec<Expr>),
-    /// A number as it is written.
-    Number(Box<str>),
+    /// A whole number; others are [`ExprKind::Other`].
+    Number(u64),
     /// `True`, `False`
     Bool(bool),
     /// `None`
@@ -287,6 +289,11 @@ impl Expr {
             | ExprKind::Await(value)
             | ExprKind::Not(value)
             | ExprKind::Starred(value) => visit(value),
+            ExprKind::Yield(value) => {
+                if let Some(value) = value {
+                    visit(value);
+                }
+            }
             ExprKind::Call(call) => {
                 visit(&call.func);
                 call.args.iter().for_each(&mut *visit);

@@ -1,9 +1,11 @@
 //! Checks: functions over all facts. Each belongs to the pages of the rules that it reports.
 
 mod driver;
+mod event_loop;
 
 use crate::facts::Facts;
 use crate::finding::Finding;
+use crate::python::Program;
 use crate::rule::rule;
 use crate::source::Span;
 
@@ -12,6 +14,27 @@ pub(crate) type Check = fn(&Facts, &mut Findings<'_>);
 
 /// All checks.
 pub(crate) const CHECKS: &[Check] = &[driver::aioredis];
+
+/// A check that follows calls.
+pub(crate) type ProgramCheck = fn(&Program<'_>, &mut Findings<'_>);
+
+/// All checks that follow calls.
+pub(crate) const PROGRAM_CHECKS: &[ProgramCheck] = &[
+    event_loop::blocking,
+    event_loop::executor_called,
+    event_loop::model_per_request,
+    event_loop::liveness,
+];
+
+/// Whether a file holds tests, where blocking harms nobody.
+fn is_test(path: &str) -> bool {
+    let mut parts = path.rsplit('/');
+    let name = parts.next().unwrap_or(path);
+    name.starts_with("test_")
+        || name.ends_with("_test.py")
+        || name == "conftest.py"
+        || parts.any(|folder| matches!(folder, "tests" | "test" | "testing" | "e2e"))
+}
 
 /// Where checks report.
 pub(crate) struct Findings<'a> {
