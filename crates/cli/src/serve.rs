@@ -17,11 +17,11 @@ use crate::terminal::{plural, say};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   stemson serve churn.zip
-  stemson serve --models models --http 0.0.0.0:8080 --insecure
+  stemson serve --models models --http 0.0.0.0:8080 --keys keys.toml
   curl -X POST localhost:8080/v1/models/churn:predict -d '{\"instances\":[{\"age\":31}]}'
   curl -X POST localhost:8082/admin/models/churn/swap --data-binary @churn-2.zip
 
-The configuration file has the sections [server], [limits], [admin] and [[model]]; see
+The configuration file has the sections [server], [limits], [admin], [auth] and [[model]]; see
 --print-config. Each key but those of [[model]] can be set as STEMSON_SECTION_KEY in the
 environment. A flag outweighs the environment, which outweighs the file. Relative paths in the
 file are counted from its folder.")]
@@ -43,6 +43,9 @@ pub(crate) struct Arguments {
     /// Threads that compute; 0 is one per core
     #[arg(long, value_name = "N")]
     compute_threads: Option<usize>,
+    /// API keys: [[key]] with id, sha256, scopes; read again when it changes
+    #[arg(long, value_name = "FILE")]
+    keys: Option<PathBuf>,
     /// Listen on addresses that other machines reach, although there are no keys
     #[arg(long)]
     insecure: bool,
@@ -89,6 +92,9 @@ fn settings(arguments: &Arguments) -> Result<Settings, Failure> {
     server.http = arguments.http.unwrap_or(server.http);
     server.admin = arguments.admin.unwrap_or(server.admin);
     server.compute_threads = arguments.compute_threads.unwrap_or(server.compute_threads);
+    if let Some(keys) = &arguments.keys {
+        server.auth.keys_file = Some(keys.clone());
+    }
     server.insecure = arguments.insecure;
     server.load_options.genmodel_quirks = arguments.genmodel_quirks;
 
@@ -210,7 +216,10 @@ pub(crate) fn not_started(error: &StartError) -> Failure {
         StartError::InUse { .. } | StartError::Bind { .. } | StartError::Thread(_) => {
             Failure::outside(message)
         }
-        StartError::PublicWithoutKeys { .. } | StartError::Limit { .. } => Failure::input(message),
+        StartError::PublicWithoutKeys { .. }
+        | StartError::Limit { .. }
+        | StartError::Keys(_)
+        | StartError::Jwks { .. } => Failure::input(message),
     };
     let failure = match std::error::Error::source(error) {
         Some(cause) => failure.because(cause),

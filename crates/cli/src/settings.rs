@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use stemson_server::Config;
+use stemson_server::{Config, JwksSource};
 use toml::{Table, Value};
 
 use crate::failure::Failure;
@@ -92,6 +92,43 @@ macro_rules! address {
     };
 }
 
+/// A key with a text; empty is none.
+macro_rules! text {
+    ($section:literal, $name:literal, $($field:ident).+) => {
+        Key {
+            section: $section,
+            name: $name,
+            expected: "a text",
+            set: |config, value, _| {
+                let text = value.as_str()?;
+                config.$($field).+ = (!text.is_empty()).then(|| text.to_owned());
+                Some(())
+            },
+            show: |config| Value::String(config.$($field).+.clone().unwrap_or_default()),
+        }
+    };
+}
+
+/// A key with a file; empty is none.
+macro_rules! file {
+    ($section:literal, $name:literal, $($field:ident).+) => {
+        Key {
+            section: $section,
+            name: $name,
+            expected: "a file",
+            set: |config, value, base| {
+                let text = value.as_str()?;
+                config.$($field).+ = (!text.is_empty()).then(|| base.join(text));
+                Some(())
+            },
+            show: |config| {
+                let path = config.$($field).+.as_ref();
+                Value::String(path.map_or_else(String::new, |path| path.display().to_string()))
+            },
+        }
+    };
+}
+
 /// All keys, in the order in which they are shown.
 const KEYS: &[Key] = &[
     address!(http),
@@ -122,9 +159,56 @@ const KEYS: &[Key] = &[
             Value::Array(folders.map(|f| Value::String(f.display().to_string())).collect())
         },
     },
+    file!("auth", "keys_file", auth.keys_file),
+    Key {
+        section: "auth",
+        name: "jwks",
+        expected: "a file or an https:// address",
+        set: |config, value, base| {
+            let text = value.as_str()?;
+            let is_url = text.starts_with("https://") || text.starts_with("http://");
+            config.auth.tokens.jwks = match text {
+                "" => None,
+                url if is_url => Some(JwksSource::Url(url.to_owned())),
+                file => Some(JwksSource::File(base.join(file))),
+            };
+            Some(())
+        },
+        show: |config| {
+            Value::String(match &config.auth.tokens.jwks {
+                None => String::new(),
+                Some(JwksSource::Url(url)) => url.clone(),
+                Some(JwksSource::File(path)) => path.display().to_string(),
+            })
+        },
+    },
+    text!("auth", "issuer", auth.tokens.issuer),
+    text!("auth", "audience", auth.tokens.audience),
+    Key {
+        section: "auth",
+        name: "scope_claim",
+        expected: "the name of a claim",
+        set: |config, value, _| {
+            let name = value.as_str().filter(|name| !name.is_empty())?;
+            name.clone_into(&mut config.auth.tokens.scope_claim);
+            Some(())
+        },
+        show: |config| Value::String(config.auth.tokens.scope_claim.clone()),
+    },
+    Key {
+        section: "auth",
+        name: "scope_prefix",
+        expected: "a text",
+        set: |config, value, _| {
+            value.as_str()?.clone_into(&mut config.auth.tokens.scope_prefix);
+            Some(())
+        },
+        show: |config| Value::String(config.auth.tokens.scope_prefix.clone()),
+    },
 ];
 
-const SECTIONS: [&str; 4] = ["server", "limits", "admin", "model"];
+/// The last one is a list of its own form.
+const SECTIONS: [&str; 5] = ["server", "limits", "admin", "auth", "model"];
 
 /// Read where `--config` is not said.
 const DEFAULT_FILE: &str = "stemson.toml";
@@ -244,7 +328,7 @@ impl Settings {
     /// The whole configuration as a file that means the same.
     pub(crate) fn render(&self) -> String {
         let mut text = String::new();
-        for section in &SECTIONS[..3] {
+        for section in &SECTIONS[..SECTIONS.len() - 1] {
             text.extend(["[", section, "]\n"]);
             for key in KEYS.iter().filter(|key| key.section == *section) {
                 text.extend([key.name, " = ", &render(&(key.show)(&self.server)), "\n"]);

@@ -16,6 +16,7 @@ use stemson_serving::{
     Change, Deployment, ModelName, Outcome, Revision, RollbackRefusal, Selector, Swap,
 };
 
+use crate::auth::Caller;
 use crate::context::Context;
 use crate::error::Refusal;
 use crate::json;
@@ -230,8 +231,9 @@ fn media_type(request: &Request) -> Option<String> {
 
 /// Who asks, for the log.
 fn by(request: &Request) -> String {
+    let caller = request.extensions().get::<Caller>().and_then(Caller::id).unwrap_or("admin");
     let peer = request.extensions().get::<Peer>();
-    peer.map_or_else(|| "admin".to_owned(), |Peer(address)| format!("admin {}", address.ip()))
+    peer.map_or_else(|| caller.to_owned(), |Peer(address)| format!("{caller} {}", address.ip()))
 }
 
 /// A browser names the site whose page sends a request. Without keys, any page that somebody on

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use stemson_mojo::LoadOptions;
 
+use crate::auth::{AuthConfig, KeysError};
+
 /// The configuration of a server, in the words of `stemson.toml`.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -26,6 +28,8 @@ pub struct Config {
     pub limits: Limits,
     /// Folders from which a swap may take an artifact by path.
     pub artifact_roots: Vec<PathBuf>,
+    /// Whom callers are known by.
+    pub auth: AuthConfig,
     /// Whether listeners may be reached from other machines although there are no keys.
     pub insecure: bool,
     /// How artifacts are loaded.
@@ -64,6 +68,7 @@ impl Default for Config {
             slo: Duration::from_secs(1),
             limits: Limits::default(),
             artifact_roots: Vec::new(),
+            auth: AuthConfig::default(),
             insecure: false,
             load_options: LoadOptions::default(),
         }
@@ -125,6 +130,17 @@ pub enum StartError {
         /// The smallest one that works.
         least: usize,
     },
+    /// The key file is not one.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    /// The keys of tokens are not to be had.
+    #[error("[auth] jwks = \"{source_name}\": {message}")]
+    Jwks {
+        /// The file or URL.
+        source_name: String,
+        /// What is wrong.
+        message: String,
+    },
     /// The system gives no threads.
     #[error("cannot start a thread")]
     Thread(#[source] std::io::Error),
@@ -138,6 +154,8 @@ impl StartError {
             Self::Bind { .. } => "cannot_listen",
             Self::PublicWithoutKeys { .. } => "public_without_keys",
             Self::Limit { .. } => "bad_limit",
+            Self::Keys(_) => "bad_keys",
+            Self::Jwks { .. } => "bad_jwks",
             Self::Thread(_) => "no_thread",
         }
     }
@@ -152,8 +170,14 @@ impl StartError {
                 Some(format!("give an address of this machine with --{listener}"))
             }
             Self::PublicWithoutKeys { listener, .. } => Some(format!(
-                "listen on 127.0.0.1 with --{listener}, or say --insecure if the network is trusted"
+                "name a key file with [auth] keys_file, listen on 127.0.0.1 with --{listener}, or say \
+                 --insecure if the network is trusted"
             )),
+            Self::Keys(KeysError::Malformed { .. }) => Some(
+                "each [[key]] has an id, a sha256 (printf %s \"$KEY\" | sha256sum) and scopes"
+                    .to_owned(),
+            ),
+            Self::Keys(_) | Self::Jwks { .. } => None,
             Self::Limit { .. } | Self::Thread(_) => None,
         }
     }
@@ -162,8 +186,9 @@ impl StartError {
 impl Config {
     /// Refuses what would be found out only later.
     pub(crate) fn check(&self) -> Result<(), StartError> {
+        let is_open = !self.insecure && !self.auth.is_on();
         for (listener, address) in [("http", self.http), ("admin", self.admin)] {
-            if !self.insecure && !is_loopback(address) {
+            if is_open && !is_loopback(address) {
                 return Err(StartError::PublicWithoutKeys { listener, address });
             }
         }
@@ -192,7 +217,8 @@ impl Config {
     }
 }
 
-fn is_loopback(address: SocketAddr) -> bool {
+/// Whether only this machine reaches the address.
+pub(crate) fn is_loopback(address: SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()
 }
 

@@ -11,6 +11,7 @@ use stemson_serving::{
 
 use tokio::sync::Semaphore;
 
+use crate::auth::Auth;
 use crate::config::Limits;
 use crate::error::Refusal;
 use crate::lane::Lane;
@@ -28,6 +29,8 @@ pub(crate) struct Context {
     /// Artifacts that may be on their way in at a time.
     pub(crate) uploads: Semaphore,
     pub(crate) metrics: Arc<Metrics>,
+    /// Shared with the thread that reads keys again.
+    pub(crate) auth: Arc<Auth>,
     pub(crate) limits: Limits,
     pub(crate) slo: Duration,
     pub(crate) ids: RequestIds,

@@ -22,6 +22,12 @@ pub(crate) enum Refusal {
     WrongMethod { method: String, path: String },
     /// The path or the query cannot be read.
     BadUrl,
+    /// Nobody knows the caller; says why.
+    Unauthorized(String),
+    /// The caller is known, and may not do this.
+    Forbidden(String),
+    /// The caller has asked as often as he may.
+    QuotaExceeded { retry_after: Duration },
     /// A page of another site asks, in somebody's browser.
     CrossOrigin { origin: String },
     /// The name cannot be one.
@@ -69,6 +75,9 @@ impl Refusal {
             Self::UnknownRoute { .. } => (StatusCode::NOT_FOUND, "unknown_route"),
             Self::WrongMethod { .. } => (StatusCode::METHOD_NOT_ALLOWED, "wrong_method"),
             Self::BadUrl => (StatusCode::BAD_REQUEST, "bad_url"),
+            Self::Unauthorized(_) => (StatusCode::UNAUTHORIZED, "unauthorized"),
+            Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
+            Self::QuotaExceeded { .. } => (StatusCode::TOO_MANY_REQUESTS, "quota_exceeded"),
             Self::CrossOrigin { .. } => (StatusCode::FORBIDDEN, "cross_origin"),
             Self::BadName(_) => (StatusCode::BAD_REQUEST, "bad_name"),
             Self::UnknownModel(_) => (StatusCode::NOT_FOUND, "unknown_model"),
@@ -128,7 +137,13 @@ impl Refusal {
             Self::UnknownModel(name) => {
                 format!("no model is called `{name}`: GET /v1/models lists them")
             }
-            Self::BadName(text)
+            Self::QuotaExceeded { retry_after } => format!(
+                "the key's own limit is reached (rate_per_second): try again in {} ms",
+                retry_after.as_millis().max(1)
+            ),
+            Self::Unauthorized(text)
+            | Self::Forbidden(text)
+            | Self::BadName(text)
             | Self::UnknownVersion(text)
             | Self::MalformedJson(text)
             | Self::BadField(text)
@@ -190,7 +205,11 @@ impl Refusal {
         }
         body.push(b'}');
         let mut response = json::response(status, body.into());
-        if let Self::Shed { retry_after, .. } = self {
+        if let Self::Unauthorized(_) = self {
+            let scheme = HeaderValue::from_static("Bearer realm=\"stemson\"");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+        }
+        if let Self::Shed { retry_after, .. } | Self::QuotaExceeded { retry_after } = self {
             let (seconds, ms) = retry_after_headers(*retry_after);
             response.headers_mut().insert(header::RETRY_AFTER, seconds);
             response.headers_mut().insert(RETRY_AFTER_MS, ms);
@@ -200,7 +219,7 @@ impl Refusal {
 }
 
 /// The error and its source in one line.
-fn with_source(error: &dyn std::error::Error) -> String {
+pub(crate) fn with_source(error: &dyn std::error::Error) -> String {
     match error.source() {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),

@@ -1,10 +1,9 @@
 //! The front of both listeners: what happens to every request, whatever its route.
 //!
-//! It gives the request its id, turns refusals into answers that name it, keeps a panic to the one
+//! It gives the request its id, asks whether the caller may do this (`auth`), turns refusals into answers that name it, keeps a panic to the one
 //! request that met it, and tells callers to go elsewhere while the server drains.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,16 +19,23 @@ use hyper::body::{Frame, SizeHint};
 use tower::Service as _;
 
 use crate::admin::Peer;
+use crate::auth::{Caller, Visitor, need};
 use crate::context::Context;
 use crate::error::Refusal;
 use crate::request_id;
 use crate::routes::Arrival;
 
+/// Bytes that are read over of a body that nobody wants.
+const READ_OVER_BYTES_MAX: usize = 64 << 20;
+
+/// The same, of callers whom nobody knows.
+const READ_OVER_UNKNOWN_BYTES_MAX: usize = 1 << 20;
+
 /// Answers one request.
 pub(crate) async fn answer<B>(
     context: Arc<Context>,
     mut router: Router,
-    peer: SocketAddr,
+    visitor: Arc<Visitor>,
     mut request: Request<B>,
 ) -> Result<Response, Infallible>
 where
@@ -38,17 +44,27 @@ where
     let id = context.ids.of(request.headers());
     let version = request.version();
     request.extensions_mut().insert(Arrival(Instant::now()));
-    request.extensions_mut().insert(Peer(peer));
+    request.extensions_mut().insert(Peer(visitor.peer));
     let is_expecting = request.headers().contains_key(header::EXPECT);
-    let (head, body) = request.into_parts();
+    let allowed = authorize(&context, &visitor, &request);
+    let (mut head, body) = request.into_parts();
     let (lent, kept) = lend(body);
-    let request = Request::from_parts(head, lent);
-    let routed = catch(async { router.call(request).await.into_response() }).await;
-    let mut response = routed.unwrap_or_else(|| Refusal::Panicked.into_response());
+    let mut response = match allowed {
+        Ok(caller) => {
+            head.extensions.insert(caller);
+            let request = Request::from_parts(head, lent);
+            let routed = catch(async { router.call(request).await.into_response() }).await;
+            routed.unwrap_or_else(|| Refusal::Panicked.into_response())
+        }
+        Err(refusal) => refusal.into_response(),
+    };
     if let Some(refusal) = refusal(&mut response) {
         // Who waits to be asked for a body need not send it.
         if !is_expecting {
-            kept.read_over().await;
+            let is_unknown = matches!(refusal, Refusal::Unauthorized(_));
+            let bytes_max =
+                if is_unknown { READ_OVER_UNKNOWN_BYTES_MAX } else { READ_OVER_BYTES_MAX };
+            kept.read_over(bytes_max).await;
         }
         let allow = response.headers_mut().remove(header::ALLOW);
         response = refusal.render(id.to_str().unwrap_or("-"));
@@ -61,6 +77,20 @@ where
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response)
+}
+
+/// Before anything is read of the body.
+fn authorize<B>(
+    context: &Context,
+    visitor: &Visitor,
+    request: &Request<B>,
+) -> Result<Caller, Refusal> {
+    let (need, model) = need::of(visitor.entrance, request.method(), request.uri().path());
+    let allowed = context.auth.authorize(request.headers(), visitor, need, model.as_deref());
+    if let Err(refusal) = &allowed {
+        context.metrics.denied(refusal.status().1);
+    }
+    allowed
 }
 
 /// Why the request is refused, if it is.
@@ -89,13 +119,12 @@ impl<B> Lent<B> {
 impl<B: Body<Data = Bytes> + Unpin> Lent<B> {
     /// Reads over what is left. A caller who still sends when the connection closes may never see
     /// why he was refused.
-    async fn read_over(self) {
-        const BYTES_MAX: usize = 64 << 20;
+    async fn read_over(self, bytes_max: usize) {
         let mut bytes = 0;
         let mut body = self;
         while let Some(Ok(frame)) = body.frame().await {
             bytes += frame.data_ref().map_or(0, Bytes::len);
-            if bytes > BYTES_MAX {
+            if bytes > bytes_max {
                 return;
             }
         }

@@ -15,15 +15,19 @@
 //!   big bodies and the loading of models are done elsewhere.
 //! - What cannot be done before its deadline is refused at once. Every queue has an end.
 //! - The content of a request never causes a 5xx; a panic is one answer 500, not a dead process.
+//! - Whether a caller may ask is decided before anything of the body is read (`auth`).
 //! - A request is answered by one revision, taken when it began.
 
+mod access;
 mod admin;
 mod artifact;
 mod ask;
+mod auth;
 mod config;
 mod context;
 mod error;
 mod face;
+mod fetch;
 mod front;
 mod health;
 mod json;
@@ -40,8 +44,10 @@ mod routes;
 mod rows;
 mod server;
 mod shutdown;
+mod upkeep;
 mod v1;
 
+pub use auth::{AuthConfig, JwksSource, KeysError, TokenConfig};
 pub use config::{Config, Limits, StartError};
 pub use loader::DeployError;
 pub use server::{Addresses, RunError, Server};

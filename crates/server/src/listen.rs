@@ -12,6 +12,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+use crate::auth::{Entrance, Visitor};
+use crate::config::is_loopback;
 use crate::context::Context;
 use crate::front;
 
@@ -21,9 +23,10 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 /// Wait before accepting again when the system has no more descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// One listener with what it answers.
+/// One listener with what it answers: HTTP/1.1 and HTTP/2, gRPC too.
 pub(crate) struct Door {
     pub(crate) listener: TcpListener,
+    pub(crate) entrance: Entrance,
     pub(crate) router: Router,
     pub(crate) context: Arc<Context>,
 }
@@ -42,7 +45,9 @@ impl Door {
     ///
     /// Dropping the future cuts the connections off.
     pub(crate) async fn serve(self, mut phase: watch::Receiver<Phase>) {
-        let Self { listener, router, context } = self;
+        let Self { listener, entrance, router, context } = self;
+        let is_public = listener.local_addr().is_ok_and(|address| !is_loopback(address));
+        let visitor = |peer| Visitor { peer, entrance, is_public, certificate: None };
         let slots = Arc::new(Semaphore::new(context.limits.connections_max));
         let builder = builder(context.limits.header_bytes_max);
         let mut connections = JoinSet::new();
@@ -64,7 +69,7 @@ impl Door {
                 Ok((stream, peer)) => {
                     let connection = Connection {
                         stream,
-                        peer,
+                        visitor: visitor(peer),
                         router: router.clone(),
                         context: Arc::clone(&context),
                     };
@@ -80,8 +85,12 @@ impl Door {
         }
         // Whoever was in the system's queue already is served too.
         while let Some(Ok((stream, peer))) = pending(&listener).await {
-            let connection =
-                Connection { stream, peer, router: router.clone(), context: Arc::clone(&context) };
+            let connection = Connection {
+                stream,
+                visitor: visitor(peer),
+                router: router.clone(),
+                context: Arc::clone(&context),
+            };
             connections.spawn(connection.serve(builder.clone(), phase.clone()));
         }
         drop(listener);
@@ -122,18 +131,19 @@ fn builder(header_bytes_max: usize) -> auto::Builder<TokioExecutor> {
 
 struct Connection {
     stream: TcpStream,
-    peer: SocketAddr,
+    visitor: Visitor,
     router: Router,
     context: Arc<Context>,
 }
 
 impl Connection {
     async fn serve(self, builder: auto::Builder<TokioExecutor>, mut phase: watch::Receiver<Phase>) {
-        let Self { stream, peer, router, context } = self;
+        let Self { stream, visitor, router, context } = self;
+        let visitor = Arc::new(visitor);
         // Small answers shall not wait for more to send.
         drop(stream.set_nodelay(true));
         let service = service_fn(move |request| {
-            front::answer(Arc::clone(&context), router.clone(), peer, request)
+            front::answer(Arc::clone(&context), router.clone(), Arc::clone(&visitor), request)
         });
         let connection = builder.serve_connection(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection);

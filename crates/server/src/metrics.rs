@@ -84,11 +84,24 @@ const SHED: Metric = Metric {
     labels: &["reason"],
     help: "Requests refused before they were queued. reason: deadline, queue_full",
 };
+const DENIED: Metric = Metric {
+    name: "stemson_denied_total",
+    kind: Kind::Counter,
+    labels: &["reason"],
+    help: "Requests refused for who asks. reason: unauthorized (401), forbidden (403), \
+           quota_exceeded (429)",
+};
 const SWAPS: Metric = Metric {
     name: "stemson_swaps_total",
     kind: Kind::Counter,
     labels: &["model", "outcome"],
     help: "Changes of a model. outcome: deployed, swapped, unchanged, rolled_back, refused",
+};
+const RELOADS: Metric = Metric {
+    name: "stemson_reloads_total",
+    kind: Kind::Counter,
+    labels: &["what", "outcome"],
+    help: "Files read again. what: keys, jwks, certificates; outcome: done, refused (the old stays)",
 };
 const MODEL_BYTES: Metric = Metric {
     name: "stemson_model_bytes",
@@ -98,8 +111,18 @@ const MODEL_BYTES: Metric = Metric {
 };
 
 /// Every metric, in the order in which it is documented.
-pub const METRICS: &[Metric] =
-    &[REQUESTS, REQUEST_SECONDS, QUEUE_SECONDS, COMPUTE_SECONDS, ROWS, SHED, SWAPS, MODEL_BYTES];
+pub const METRICS: &[Metric] = &[
+    REQUESTS,
+    REQUEST_SECONDS,
+    QUEUE_SECONDS,
+    COMPUTE_SECONDS,
+    ROWS,
+    SHED,
+    DENIED,
+    SWAPS,
+    RELOADS,
+    MODEL_BYTES,
+];
 
 /// The list as a table in Markdown.
 pub fn render_reference() -> String {
@@ -144,6 +167,12 @@ struct ReasonLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReloadLabels {
+    what: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct SwapLabels {
     model: Arc<str>,
     outcome: &'static str,
@@ -159,7 +188,9 @@ pub(crate) struct Metrics {
     compute_seconds: Family<ModelLabels, Histogram>,
     rows: Family<RevisionLabels, Counter>,
     shed: Family<ReasonLabels, Counter>,
+    denied: Family<ReasonLabels, Counter>,
     swaps: Family<SwapLabels, Counter>,
+    reloads: Family<ReloadLabels, Counter>,
     model_bytes: Family<RevisionLabels, Gauge>,
 }
 
@@ -190,7 +221,9 @@ impl Metrics {
             ),
             rows: register(&mut registry, ROWS, Family::default()),
             shed: register(&mut registry, SHED, Family::default()),
+            denied: register(&mut registry, DENIED, Family::default()),
             swaps: register(&mut registry, SWAPS, Family::default()),
+            reloads: register(&mut registry, RELOADS, Family::default()),
             model_bytes: register(&mut registry, MODEL_BYTES, Family::default()),
             registry,
         }
@@ -210,6 +243,16 @@ impl Metrics {
 
     pub(crate) fn shed(&self, reason: ShedReason) {
         self.shed.get_or_create(&ReasonLabels { reason: reason.as_str() }).inc();
+    }
+
+    /// A caller was refused for who he is. `reason`: the refusal's code.
+    pub(crate) fn denied(&self, reason: &'static str) {
+        self.denied.get_or_create(&ReasonLabels { reason }).inc();
+    }
+
+    /// Files were read again, or could not be.
+    pub(crate) fn reloaded(&self, what: &'static str, outcome: &'static str) {
+        self.reloads.get_or_create(&ReloadLabels { what, outcome }).inc();
     }
 
     /// A model was changed, or was not.
@@ -357,7 +400,9 @@ mod tests {
         traffic.computed(1, Duration::ZERO);
         traffic.end("ok");
         metrics.shed(ShedReason::Deadline);
+        metrics.denied("forbidden");
         metrics.swap(&"churn".parse().expect("a name"), "swapped");
+        metrics.reloaded("keys", "done");
         let (text, _) = metrics.render(&Deployments::new(), false);
         let shown: Vec<(&str, &str)> =
             text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();

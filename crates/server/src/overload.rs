@@ -14,6 +14,7 @@ use http_body_util::BodyExt as _;
 use serde_json::Value;
 use stemson_serving::Work;
 
+use crate::auth::{Entrance, Visitor};
 use crate::context::{Admitted, Context};
 use crate::{Config, Limits, Server, front, routes};
 
@@ -73,9 +74,14 @@ impl Held {
             .header("x-request-timeout", timeout_ms)
             .body(Body::from(format!("{{\"instances\":[{instances}]}}")))
             .expect("a request");
-        let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+        let visitor = Arc::new(Visitor {
+            peer: SocketAddr::from(([127, 0, 0, 1], 1)),
+            entrance: Entrance::Inference,
+            is_public: false,
+            certificate: None,
+        });
         let (context, router) = (Arc::clone(&self.context), self.router.clone());
-        let response = front::answer(context, router, peer, request).await;
+        let response = front::answer(context, router, visitor, request).await;
         Reply::read(response.expect("it cannot fail")).await
     }
 

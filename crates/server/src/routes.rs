@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
+use crate::auth::Caller;
 use crate::context::{self, Context};
 use crate::error::Refusal;
 use crate::predict::{self, Call, Clock};
@@ -80,6 +81,9 @@ pub(crate) async fn predict<C: Call<Reply: IntoResponse>>(
     call: C,
     request: Request,
 ) -> Result<Response, Refusal> {
+    if let Some(caller) = request.extensions().get::<Caller>() {
+        caller.check_model(model)?;
+    }
     let deployment = context.deployment(model)?;
     let revision = context::revision(&deployment, version)?;
     let arrival = request.extensions().get::<Arrival>().map_or_else(Instant::now, |at| at.0);

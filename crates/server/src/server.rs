@@ -11,6 +11,8 @@ use stemson_serving::{Deployments, Gate, Swap};
 use tokio::runtime;
 use tokio::sync::{Semaphore, watch};
 
+use crate::access;
+use crate::auth::Entrance;
 use crate::config::{Config, StartError};
 use crate::context::{Context, SharedGate};
 use crate::lane::{Lane, LaneThreads};
@@ -19,7 +21,8 @@ use crate::loader::{Bench, DeployError, Loader, Order, Source};
 use crate::metrics::Metrics;
 use crate::request_id::RequestIds;
 use crate::routes;
-use crate::shutdown::ShutdownHandle;
+use crate::shutdown::{ShutdownHandle, Signal, Signals};
+use crate::upkeep::Upkeep;
 
 /// A server whose listeners are open; callers wait until it runs.
 #[derive(Debug)]
@@ -31,6 +34,7 @@ pub struct Server {
     bench: Arc<Bench>,
     drain: Duration,
     drain_delay: Duration,
+    upkeep: Upkeep,
     // After the context: the last tasks may hold parts of it.
     _lane: LaneThreads,
 }
@@ -65,11 +69,13 @@ impl Server {
             http: http.local_addr().map_err(|cause| bind_error("http", config.http, cause))?,
             admin: admin.local_addr().map_err(|cause| bind_error("admin", config.admin, cause))?,
         };
+        let (auth, watched) = access::open(&config)?;
         let lanes = config.lanes();
         let (lane, lane_threads) = Lane::start(lanes).map_err(StartError::Thread)?;
         let gate =
             Gate::new(u32::try_from(lanes).unwrap_or(u32::MAX), config.limits.queued_requests_max);
         let (deployments, metrics) = (Arc::new(Deployments::new()), Arc::new(Metrics::new()));
+        let upkeep = Upkeep::start(watched, Arc::clone(&metrics)).map_err(StartError::Thread)?;
         let bench = Arc::new(Bench {
             deployments: Arc::clone(&deployments),
             metrics: Arc::clone(&metrics),
@@ -85,13 +91,24 @@ impl Server {
             loader,
             uploads: Semaphore::new(1),
             metrics,
+            auth,
             limits: config.limits,
             slo: config.slo,
             ids: RequestIds::new(),
             is_draining: AtomicBool::new(false),
         });
         let (drain, drain_delay) = (config.drain, config.drain_delay);
-        Ok(Self { http, admin, addresses, context, bench, drain, drain_delay, _lane: lane_threads })
+        Ok(Self {
+            http,
+            admin,
+            addresses,
+            context,
+            bench,
+            drain,
+            drain_delay,
+            upkeep,
+            _lane: lane_threads,
+        })
     }
 
     /// Where it listens; ports that were 0 are known now.
@@ -139,25 +156,31 @@ impl Server {
     async fn serve(self, shutdown: &ShutdownHandle) -> Result<(), RunError> {
         let mut signals = Signals::new(shutdown.has_signals()).map_err(RunError::Runtime)?;
         let (phase, phases) = watch::channel(Phase::Serving);
-        let door = |listener: TcpListener, router| -> io::Result<_> {
+        let door = |listener: TcpListener, entrance, router| -> io::Result<_> {
             listener.set_nonblocking(true)?;
             let listener = tokio::net::TcpListener::from_std(listener)?;
-            let door = Door { listener, router, context: Arc::clone(&self.context) };
+            let door = Door { listener, entrance, router, context: Arc::clone(&self.context) };
             Ok(tokio::spawn(door.serve(phases.clone())))
         };
-        let http = door(self.http, routes::inference(Arc::clone(&self.context)));
+        let http =
+            door(self.http, Entrance::Inference, routes::inference(Arc::clone(&self.context)));
         let mut http = http.map_err(RunError::Runtime)?;
-        let admin = door(self.admin, routes::admin(Arc::clone(&self.context)));
+        let admin = door(self.admin, Entrance::Admin, routes::admin(Arc::clone(&self.context)));
         let mut admin = admin.map_err(RunError::Runtime)?;
 
-        tokio::select! {
-            () = shutdown.begun() => {}
-            () = signals.next() => {}
+        loop {
+            tokio::select! {
+                () = shutdown.begun() => break,
+                signal = signals.next() => match signal {
+                    Signal::End => break,
+                    Signal::Reload => self.upkeep.order(),
+                },
+            }
         }
         self.context.is_draining.store(true, Ordering::Relaxed);
         tokio::select! {
             () = tokio::time::sleep(self.drain_delay) => {}
-            () = signals.next() => {}
+            () = signals.end() => {}
         }
         phase.send_replace(Phase::Closing);
         let both = async {
@@ -168,7 +191,7 @@ impl Server {
         tokio::select! {
             () = both => return Ok(()),
             () = tokio::time::sleep(self.drain) => {}
-            () = signals.next() => {}
+            () = signals.end() => {}
         }
         http.abort();
         admin.abort();
@@ -185,54 +208,5 @@ fn bind_error(listener: &'static str, address: SocketAddr, cause: io::Error) -> 
         StartError::InUse { listener, address }
     } else {
         StartError::Bind { listener, address, cause }
-    }
-}
-
-/// SIGTERM and SIGINT, if they are listened to.
-struct Signals {
-    #[cfg(unix)]
-    both: Option<(tokio::signal::unix::Signal, tokio::signal::unix::Signal)>,
-    #[cfg(not(unix))]
-    is_on: bool,
-}
-
-impl Signals {
-    #[cfg(unix)]
-    fn new(is_on: bool) -> io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let both = if is_on {
-            Some((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?))
-        } else {
-            None
-        };
-        Ok(Self { both })
-    }
-
-    #[cfg(not(unix))]
-    #[expect(clippy::unnecessary_wraps, reason = "it can fail elsewhere")]
-    fn new(is_on: bool) -> io::Result<Self> {
-        Ok(Self { is_on })
-    }
-
-    /// Waits for the next one.
-    #[cfg(unix)]
-    async fn next(&mut self) {
-        match &mut self.both {
-            Some((terminate, interrupt)) => tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            },
-            None => std::future::pending().await,
-        }
-    }
-
-    /// Waits for the next one.
-    #[cfg(not(unix))]
-    async fn next(&mut self) {
-        if self.is_on {
-            drop(tokio::signal::ctrl_c().await);
-        } else {
-            std::future::pending().await
-        }
     }
 }

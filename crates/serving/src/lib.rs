@@ -7,6 +7,7 @@
 //!   takes one [`Revision`] and keeps it; a swap publishes a pointer.
 //! - [`cache`]: which answers are kept, and who computes those that are not.
 //! - [`Gate`]: admission by deadline, from the [`Cost`] that each revision has shown.
+//! - [`Quota`]: how often one caller may ask.
 
 pub mod cache;
 mod compat;
@@ -15,6 +16,7 @@ mod deployment;
 mod deployments;
 mod gate;
 mod name;
+mod quota;
 mod revision;
 mod selector;
 
@@ -27,5 +29,6 @@ pub use deployment::{
 pub use deployments::Deployments;
 pub use gate::{Gate, ShedReason, Verdict, Work};
 pub use name::{ModelName, ParseModelNameError};
+pub use quota::Quota;
 pub use revision::Revision;
 pub use selector::{Alias, ParseSelectorError, ResolveError, Selector};

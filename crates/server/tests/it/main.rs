@@ -1,6 +1,7 @@
 //! The room through its face: a real listener, a real client, real models.
 
 mod admin;
+mod auth;
 mod categories;
 mod drain;
 mod front;
