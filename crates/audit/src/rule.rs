@@ -158,6 +158,20 @@ pages! {
     "driver" / "sync_sqlalchemy",
     "driver" / "sync_redis",
     "driver" / "aioredis",
+    "pool" / "connection_per_request",
+    "pool" / "pool_unbounded",
+    "pool" / "pool_unvalidated",
+    "pool" / "pool_per_module",
+    "cache" / "cache_key_version",
+    "cache" / "cache_key_hash",
+    "cache" / "cache_no_ttl",
+    "cache" / "cache_herd",
+    "cache" / "cache_flush",
+    "model_file" / "pickle_load",
+    "model_file" / "pickle_export",
+    "model_file" / "pojo_export",
+    "model_file" / "mojo_predict_java",
+    "model_file" / "h2o_in_request",
 }
 
 static RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| {

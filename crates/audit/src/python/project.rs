@@ -168,6 +168,59 @@ impl<'a> Project<'a> {
         found
     }
 
+    /// The expressions that a name or an attribute of the method's own object is bound to, and where
+    /// they stand; through imports, and to a parameter's default.
+    pub fn bound_values(&self, at: FunctionId, expr: &'a Expr) -> Vec<(FunctionId, &'a Expr)> {
+        let (module, bindings) = match &expr.kind {
+            ExprKind::Name(name) => (at.module, self.bindings(at, name)),
+            ExprKind::Attribute(base, name) => match self.value(at, base) {
+                Some(Value::Instance(id) | Value::Class(id)) => {
+                    (id.module, self.scopes[id.module].attributes[id.class].get(&**name))
+                }
+                Some(Value::Module(module)) => (module, self.scopes[module].names[0].get(&**name)),
+                _ => return Vec::new(),
+            },
+            _ => return Vec::new(),
+        };
+        let bindings = bindings.into_iter().flatten();
+        let values = bindings.filter_map(|binding| {
+            let at = FunctionId { module, function: binding.function };
+            match binding.bound {
+                Bound::Value(value) => Some((at, value)),
+                Bound::Param(param) => Some((at, param.default.as_ref()?)),
+                Bound::Import(import) => {
+                    let symbol = import.symbol.as_deref()?;
+                    let Place::Module(other) =
+                        self.names.find(module, &import.module, import.level)?
+                    else {
+                        return None;
+                    };
+                    let there = self.scopes[other].names[0].get(symbol)?;
+                    there.iter().find_map(|it| match it.bound {
+                        Bound::Value(value) => {
+                            Some((FunctionId { module: other, function: it.function }, value))
+                        }
+                        _ => None,
+                    })
+                }
+                _ => None,
+            }
+        });
+        values.collect()
+    }
+
+    /// What a name is bound to, in the nearest function around that binds it.
+    fn bindings(&self, at: FunctionId, name: &str) -> Option<&Vec<Binding<'a>>> {
+        let mut next = Some(at.function);
+        while let Some(function) = next {
+            if let Some(bindings) = self.scopes[at.module].names[function].get(name) {
+                return Some(bindings);
+            }
+            next = self.module(at.module).functions[function].parent;
+        }
+        None
+    }
+
     fn eval(&self, at: FunctionId, expr: &'a Expr, fuel: u32) -> Option<Value> {
         let fuel = fuel.checked_sub(1)?;
         let key = std::ptr::from_ref(expr) as usize;

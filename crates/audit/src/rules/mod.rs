@@ -1,7 +1,10 @@
 //! Checks: functions over all facts. Each belongs to the pages of the rules that it reports.
 
+mod cache;
 mod driver;
 mod event_loop;
+mod model_file;
+mod pool;
 
 use crate::facts::Facts;
 use crate::finding::Finding;
@@ -13,7 +16,7 @@ use crate::source::Span;
 pub(crate) type Check = fn(&Facts, &mut Findings<'_>);
 
 /// All checks.
-pub(crate) const CHECKS: &[Check] = &[driver::aioredis];
+pub(crate) const CHECKS: &[Check] = &[driver::aioredis, cache::flush_on_deploy];
 
 /// A check that follows calls.
 pub(crate) type ProgramCheck = fn(&Program<'_>, &mut Findings<'_>);
@@ -24,6 +27,17 @@ pub(crate) const PROGRAM_CHECKS: &[ProgramCheck] = &[
     event_loop::executor_called,
     event_loop::model_per_request,
     event_loop::liveness,
+    pool::connection_per_request,
+    pool::pool_unbounded,
+    pool::pool_unvalidated,
+    pool::pool_per_module,
+    cache::predictions,
+    cache::keys,
+    cache::flush,
+    model_file::pickle_load,
+    model_file::pickle_export,
+    model_file::pojo_export,
+    model_file::jvm_in_request,
 ];
 
 /// Whether a file holds tests, where blocking harms nobody.
