@@ -6,11 +6,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use stemson_server::{DeployError, RunError, Server, ShutdownHandle, StartError};
+use stemson_mojo::Digest;
+use stemson_server::{DeployError, Revision, RunError, Server, ShutdownHandle, StartError};
 
 use crate::failure::{Failure, Verdict};
 use crate::model_file;
-use crate::settings::{ModelEntry, Settings};
+use crate::settings::{DATA_DIR, ModelEntry, Settings};
 use crate::terminal::{plural, say};
 
 /// Serves models over HTTP: KServe V1, Open Inference Protocol, metrics, hot swap.
@@ -40,6 +41,10 @@ pub(crate) struct Arguments {
     /// Where swap and rollback listen
     #[arg(long, value_name = "ADDRESS:PORT")]
     admin: Option<SocketAddr>,
+    /// Where artifacts and state live; what was swapped in answers again after a restart
+    /// [default: stemson-data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
     /// Threads that compute; 0 is one per core
     #[arg(long, value_name = "N")]
     compute_threads: Option<usize>,
@@ -66,10 +71,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     }
     let artifacts = artifacts(&settings.models)?;
     let server = Server::bind(settings.server).map_err(|error| not_started(&error))?;
+    for warning in server.warnings() {
+        say(format_args!("warning: {warning}"));
+    }
     for (name, path) in &artifacts {
         deploy(&server, name, path)?;
     }
-    if artifacts.is_empty() {
+    let deployments = server.deployments().all();
+    for deployment in &deployments {
+        show(deployment.name().as_str(), &deployment.current());
+    }
+    if deployments.is_empty() {
         say(format_args!(
             "warning: no models to serve: name one, or send one to \
              http://{}/admin/models/NAME/swap",
@@ -95,6 +107,11 @@ fn settings(arguments: &Arguments) -> Result<Settings, Failure> {
     if let Some(keys) = &arguments.keys {
         server.auth.keys_file = Some(keys.clone());
     }
+    server.data_dir = arguments
+        .data_dir
+        .clone()
+        .or(server.data_dir.take())
+        .or_else(|| Some(PathBuf::from(DATA_DIR)));
     server.insecure = arguments.insecure;
     server.load_options.genmodel_quirks = arguments.genmodel_quirks;
 
@@ -190,16 +207,31 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
 
 fn deploy(server: &Server, name: &str, path: &Path) -> Result<(), Failure> {
     let bytes = model_file::read(path)?;
-    let swap = server.deploy(name, bytes, "start").map_err(|error| match error {
+    let digest = Digest::of(&bytes);
+    let swap = server.configure(name, bytes, "start").map_err(|error| match error {
         DeployError::Load(cause) => model_file::refused(path, &cause),
         DeployError::Name(cause) => Failure::input(format!("{}: {cause}", path.display()))
             .hint("give it a name with [[model]] in stemson.toml, or rename the file"),
+        DeployError::Store(cause) => Failure::outside(cause.to_string()),
         other => Failure::input(format!("{}: {other}", path.display())),
     })?;
-    let model = swap.warm.current.model();
-    for warning in model.warnings() {
+    let current = &swap.warm.current;
+    if current.digest() != digest {
+        say(format_args!(
+            "{name}: revision {} stands, which was made current after {} was configured",
+            current.number(),
+            path.display()
+        ));
+        return Ok(());
+    }
+    for warning in current.model().warnings() {
         say(format_args!("warning: {}: {}", path.display(), warning.message));
     }
+    Ok(())
+}
+
+fn show(name: &str, current: &Revision) {
+    let model = current.model();
     say(format_args!(
         "{name}: {}, {}, {}, digest {}",
         model.algorithm(),
@@ -207,15 +239,16 @@ fn deploy(server: &Server, name: &str, path: &Path) -> Result<(), Failure> {
         plural(model.schema().columns().len() as u64, "column"),
         model.digest().short()
     ));
-    Ok(())
 }
 
 pub(crate) fn not_started(error: &StartError) -> Failure {
     let message = error.to_string();
     let failure = match error {
-        StartError::InUse { .. } | StartError::Bind { .. } | StartError::Thread(_) => {
-            Failure::outside(message)
-        }
+        StartError::InUse { .. }
+        | StartError::Bind { .. }
+        | StartError::Store(_)
+        | StartError::Restore { .. }
+        | StartError::Thread(_) => Failure::outside(message),
         StartError::PublicWithoutKeys { .. }
         | StartError::Limit { .. }
         | StartError::Keys(_)

@@ -129,8 +129,40 @@ macro_rules! file {
     };
 }
 
+/// A key with a ratio or a rate.
+macro_rules! ratio {
+    ($section:literal, $name:literal, $($field:ident).+) => {
+        Key {
+            section: $section,
+            name: $name,
+            expected: "a number, 0 or more",
+            set: |config, value, _| {
+                let whole = value.as_integer().map(|whole| whole as f64);
+                let ratio = value.as_float().or(whole)?;
+                config.$($field).+ = Some(ratio).filter(|ratio| *ratio >= 0.0 && ratio.is_finite())?;
+                Some(())
+            },
+            show: |config| Value::Float(config.$($field).+),
+        }
+    };
+}
+
 /// All keys, in the order in which they are shown.
 const KEYS: &[Key] = &[
+    Key {
+        section: "",
+        name: "data_dir",
+        expected: "a folder",
+        set: |config, value, base| {
+            config.data_dir = Some(base.join(value.as_str()?));
+            Some(())
+        },
+        show: |config| {
+            let folder = config.data_dir.as_deref().unwrap_or(Path::new(DATA_DIR));
+            Value::String(folder.display().to_string())
+        },
+    },
+    count!("server", "keep_revisions", keep_revisions, 0),
     address!(http),
     address!(admin),
     count!("server", "compute_threads", compute_threads, 0),
@@ -205,10 +237,17 @@ const KEYS: &[Key] = &[
         },
         show: |config| Value::String(config.auth.tokens.scope_prefix.clone()),
     },
+    count!("canary", "min_requests", trial.min_requests, 0),
+    ratio!("canary", "max_error_increase", trial.max_error_increase),
+    ratio!("canary", "max_latency_ratio", trial.max_latency_ratio),
+    ratio!("canary", "max_psi", trial.max_psi),
 ];
 
 /// The last one is a list of its own form.
-const SECTIONS: [&str; 5] = ["server", "limits", "admin", "auth", "model"];
+const SECTIONS: [&str; 6] = ["server", "limits", "admin", "auth", "canary", "model"];
+
+/// Where state lives unless the configuration says otherwise.
+pub(crate) const DATA_DIR: &str = "stemson-data";
 
 /// Read where `--config` is not said.
 const DEFAULT_FILE: &str = "stemson.toml";
@@ -250,6 +289,7 @@ impl Settings {
                     return Err(Failure::input(format!("{shown}: [model] stands for one model"))
                         .hint("write `[[model]]`, once for each"));
                 }
+                ("data_dir", value) => self.read_key(path, base, "", "data_dir", value)?,
                 (name, Value::Table(keys)) if SECTIONS.contains(&name) => {
                     for (key, value) in keys {
                         self.read_key(path, base, name, key, value)?;
@@ -287,7 +327,8 @@ impl Settings {
         };
         (key.set)(&mut self.server, value, base).ok_or_else(|| {
             Failure::input(format!(
-                "{shown}: [{section}] {name} is {}, expected {}",
+                "{shown}: {}{name} is {}, expected {}",
+                if section.is_empty() { String::new() } else { format!("[{section}] ") },
                 render(value),
                 key.expected
             ))
@@ -316,6 +357,7 @@ impl Settings {
                 Value::Integer(_) => {
                     text.trim().parse().map_or(Value::String(text), Value::Integer)
                 }
+                Value::Float(_) => text.trim().parse().map_or(Value::String(text), Value::Float),
                 _ => Value::String(text),
             };
             (key.set)(&mut self.server, &value, Path::new("")).ok_or_else(|| {
@@ -328,8 +370,10 @@ impl Settings {
     /// The whole configuration as a file that means the same.
     pub(crate) fn render(&self) -> String {
         let mut text = String::new();
-        for section in &SECTIONS[..SECTIONS.len() - 1] {
-            text.extend(["[", section, "]\n"]);
+        for section in [""].iter().chain(&SECTIONS[..SECTIONS.len() - 1]) {
+            if !section.is_empty() {
+                text.extend(["[", section, "]\n"]);
+            }
             for key in KEYS.iter().filter(|key| key.section == *section) {
                 text.extend([key.name, " = ", &render(&(key.show)(&self.server)), "\n"]);
             }
@@ -354,7 +398,8 @@ impl Settings {
 impl Key {
     /// Its name in the environment.
     fn variable(&self) -> String {
-        format!("STEMSON_{}_{}", self.section, self.name).to_ascii_uppercase()
+        let section = if self.section.is_empty() { "" } else { &format!("{}_", self.section) };
+        format!("STEMSON_{section}{}", self.name).to_ascii_uppercase()
     }
 }
 
@@ -420,7 +465,8 @@ fn render(value: &Value) -> String {
             format!("[{}]", values.iter().map(render).collect::<Vec<_>>().join(", "))
         }
         Value::Integer(number) => number.to_string(),
-        Value::Float(number) => number.to_string(),
+        // Always with a point: `1.0`.
+        Value::Float(number) => format!("{number:?}"),
         Value::Boolean(value) => value.to_string(),
         Value::Datetime(time) => time.to_string(),
         Value::Table(_) => "a table".to_owned(),
@@ -442,9 +488,14 @@ mod tests {
     #[test]
     fn what_is_printed_means_the_same() {
         let default = Settings::default().render();
-        assert_eq!(read(&default, &[]).unwrap().render(), default);
+        let mut again = Settings::default();
+        again.read_file(Path::new("stemson.toml"), &default).unwrap();
+        assert_eq!(again.render(), default);
         for key in KEYS {
-            assert!(default.contains(&format!("\n{} = ", key.name)), "{default}");
+            assert!(
+                default.lines().any(|l| l.starts_with(&format!("{} = ", key.name))),
+                "{default}"
+            );
         }
     }
 
@@ -464,6 +515,16 @@ mod tests {
         let roots = [Path::new("conf/a"), Path::new("/b")];
         assert_eq!(settings.server.artifact_roots, roots);
         assert_eq!(settings.models[0].path, Path::new("conf/m.zip"));
+        let settings = read(
+            "data_dir = \"d\"\n[canary]\nmax_psi = 1\n",
+            &[("STEMSON_CANARY_MAX_LATENCY_RATIO", "2.5")],
+        )
+        .unwrap();
+        assert_eq!(settings.server.data_dir.as_deref(), Some(Path::new("conf/d")));
+        assert_eq!(settings.server.trial.max_psi, 1.0);
+        assert_eq!(settings.server.trial.max_latency_ratio, 2.5);
+        let settings = read("data_dir = \"d\"\n", &[("STEMSON_DATA_DIR", "/e")]).unwrap();
+        assert_eq!(settings.server.data_dir.as_deref(), Some(Path::new("/e")));
         let roots = read("", &[("STEMSON_ADMIN_ARTIFACT_ROOTS", "x,/y")]).unwrap();
         assert_eq!(roots.server.artifact_roots, [Path::new("x"), Path::new("/y")]);
     }
@@ -481,6 +542,8 @@ mod tests {
             ("[[model]]\nname = \"a\"\npth = \"b\"\n", &[], "did you mean `path`?"),
             ("[model]\nname = \"a\"\n", &[], "write `[[model]]`"),
             ("server = 1\n", &[], "unknown key `server`"),
+            ("data_dir = 1\n", &[], "data_dir is 1, expected a folder"),
+            ("[canary]\nmax_psi = -1\n", &[], "max_psi is -1, expected a number"),
             ("[server\n", &[], "is no TOML"),
             ("", &[("STEMSON_LIMITS_ROWS", "many")], "STEMSON_LIMITS_ROWS is \"many\", expected"),
         ] {

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Component, Path, PathBuf};
 
-use crate::loader::DeployError;
+use crate::deploy_error::DeployError;
 
 /// Reads the artifact at `path`, which must lie under one of `roots` after every link is followed.
 ///

@@ -6,8 +6,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use stemson_mojo::LoadOptions;
+use stemson_serving::{ModelName, TrialLimits};
 
 use crate::auth::{AuthConfig, KeysError};
+use crate::deploy_error::DeployError;
+use crate::store::StoreError;
 
 /// The configuration of a server, in the words of `stemson.toml`.
 #[derive(Debug, Clone)]
@@ -34,6 +37,12 @@ pub struct Config {
     pub insecure: bool,
     /// How artifacts are loaded.
     pub load_options: LoadOptions,
+    /// What must survive the process; without it a temporary folder that goes with the server.
+    pub data_dir: Option<PathBuf>,
+    /// Artifacts of retired revisions that are kept for each model, for a rollback (`keep_revisions`).
+    pub keep_revisions: usize,
+    /// What is tolerated of a canary (`[canary]`).
+    pub trial: TrialLimits,
 }
 
 /// What callers may ask for at most. Each bound is a key of `[limits]`.
@@ -71,6 +80,9 @@ impl Default for Config {
             auth: AuthConfig::default(),
             insecure: false,
             load_options: LoadOptions::default(),
+            data_dir: None,
+            keep_revisions: 10,
+            trial: TrialLimits::default(),
         }
     }
 }
@@ -141,6 +153,20 @@ pub enum StartError {
         /// What is wrong.
         message: String,
     },
+    /// The data folder cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A model of before cannot answer again, and there is none to take its place.
+    #[error("{model}: revision {number}, which answered before, cannot come back")]
+    Restore {
+        /// Its name.
+        model: ModelName,
+        /// Number of the revision.
+        number: u64,
+        /// Why.
+        #[source]
+        cause: DeployError,
+    },
     /// The system gives no threads.
     #[error("cannot start a thread")]
     Thread(#[source] std::io::Error),
@@ -156,6 +182,8 @@ impl StartError {
             Self::Limit { .. } => "bad_limit",
             Self::Keys(_) => "bad_keys",
             Self::Jwks { .. } => "bad_jwks",
+            Self::Store(cause) => cause.kind(),
+            Self::Restore { .. } => "cannot_restore",
             Self::Thread(_) => "no_thread",
         }
     }
@@ -178,7 +206,14 @@ impl StartError {
                     .to_owned(),
             ),
             Self::Keys(_) | Self::Jwks { .. } => None,
-            Self::Limit { .. } | Self::Thread(_) => None,
+            Self::Store(StoreError::Locked { .. }) => {
+                Some("end the other server, or give this one a --data-dir of its own".to_owned())
+            }
+            Self::Restore { .. } => Some(
+                "put its artifact back into the data folder, or begin anew with another --data-dir"
+                    .to_owned(),
+            ),
+            Self::Store(_) | Self::Limit { .. } | Self::Thread(_) => None,
         }
     }
 }

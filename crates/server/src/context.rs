@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use axum::http::{HeaderMap, HeaderName};
 use stemson_serving::{
-    Deployment, Deployments, Gate, ModelName, Revision, Selector, Verdict, Work,
+    Chosen, Deployment, Deployments, Gate, ModelName, Revision, Seen, Selector, Verdict, Work,
 };
 
 use tokio::sync::Semaphore;
@@ -18,11 +18,13 @@ use crate::lane::Lane;
 use crate::loader::Loader;
 use crate::metrics::Metrics;
 use crate::request_id::RequestIds;
+use crate::store::Store;
 
 /// One per server, behind an `Arc`.
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) deployments: Arc<Deployments>,
+    pub(crate) store: Arc<Store>,
     pub(crate) gate: SharedGate,
     pub(crate) lane: Lane,
     pub(crate) loader: Loader,
@@ -48,6 +50,39 @@ impl Context {
     pub(crate) fn deployment(&self, name: &str) -> Result<Arc<Deployment>, Refusal> {
         let found = name.parse::<ModelName>().ok().and_then(|name| self.deployments.find(&name));
         found.ok_or_else(|| Refusal::UnknownModel(name.chars().take(128).collect()))
+    }
+
+    /// The revision for a request: the one that its path names, else the current one or the canary.
+    /// Requests with one id meet the same.
+    pub(crate) fn choose(
+        &self,
+        deployment: &Deployment,
+        version: Option<&str>,
+        headers: &HeaderMap,
+    ) -> Result<Chosen, Refusal> {
+        match version {
+            Some(_) => Ok(Chosen::named(revision(deployment, version)?)),
+            None => Ok(deployment.choose(self.ids.key(headers))),
+        }
+    }
+
+    /// Tells the canary's trial what became of a request. An alarm ends the canary.
+    pub(crate) fn observe(
+        &self,
+        deployment: &Deployment,
+        chosen: &Chosen,
+        arrival: Instant,
+        refusal: Option<&Refusal>,
+    ) {
+        // What never reached a revision says nothing about it.
+        if !chosen.is_observed() || refusal.is_some_and(|refusal| refusal.outcome() == "shed") {
+            return;
+        }
+        let (is_error, took) = (refusal.is_some(), arrival.elapsed());
+        let alarm = chosen.observe(&Seen { is_error, took, answer: None });
+        if let Some((alarm, canary)) = alarm.zip(chosen.canary()) {
+            self.loader.abort(deployment.name().clone(), canary, alarm.to_string());
+        }
     }
 }
 

@@ -10,8 +10,9 @@ use axum::response::{IntoResponse, Response};
 use stemson_mojo::RowErrorKind;
 use stemson_serving::{ResolveError, RollbackRefusal, ShedReason, SwapRefusal};
 
+use crate::deploy_error::DeployError;
 use crate::json;
-use crate::loader::DeployError;
+use crate::store::StoreError;
 
 /// Why a request is refused.
 #[derive(Debug, Clone)]
@@ -105,20 +106,23 @@ impl Refusal {
                 | DeployError::Read { .. }
                 | DeployError::Digest { .. }
                 | DeployError::Load(_)
-                | DeployError::Swap(SwapRefusal::Schema(_)) => (StatusCode::CONFLICT, cause.kind()),
+                | DeployError::Swap(
+                    SwapRefusal::Schema(_)
+                    | SwapRefusal::AlreadyCurrent { .. }
+                    | SwapRefusal::NoCurrent,
+                )
+                | DeployError::Known(ResolveError::Retired { .. } | ResolveError::Ambiguous(_)) => {
+                    (StatusCode::CONFLICT, cause.kind())
+                }
+                DeployError::Known(ResolveError::Unknown(_)) => {
+                    (StatusCode::NOT_FOUND, cause.kind())
+                }
+                DeployError::Swap(SwapRefusal::Journal(_)) => {
+                    (StatusCode::INSUFFICIENT_STORAGE, cause.kind())
+                }
+                DeployError::Store(cause) => store_status(cause),
             },
-            Self::Rollback(cause) => match cause {
-                RollbackRefusal::NoPrevious => (StatusCode::CONFLICT, "no_previous"),
-                RollbackRefusal::Resolve(ResolveError::Unknown(_)) => {
-                    (StatusCode::NOT_FOUND, "unknown_version")
-                }
-                RollbackRefusal::Resolve(ResolveError::Retired { .. }) => {
-                    (StatusCode::CONFLICT, "revision_retired")
-                }
-                RollbackRefusal::Resolve(ResolveError::Ambiguous(_)) => {
-                    (StatusCode::CONFLICT, "ambiguous_revision")
-                }
-            },
+            Self::Rollback(cause) => rollback_status(cause),
             Self::Panicked => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         }
     }
@@ -216,6 +220,36 @@ impl Refusal {
         }
         response
     }
+}
+
+fn rollback_status(cause: &RollbackRefusal) -> (StatusCode, &'static str) {
+    match cause {
+        RollbackRefusal::NoPrevious => (StatusCode::CONFLICT, "no_previous"),
+        RollbackRefusal::Resolve(ResolveError::Unknown(_)) => {
+            (StatusCode::NOT_FOUND, "unknown_version")
+        }
+        RollbackRefusal::Resolve(ResolveError::Retired { .. }) => {
+            (StatusCode::CONFLICT, "revision_retired")
+        }
+        RollbackRefusal::Resolve(ResolveError::Ambiguous(_)) => {
+            (StatusCode::CONFLICT, "ambiguous_revision")
+        }
+        RollbackRefusal::NoCanary => (StatusCode::CONFLICT, "no_canary"),
+        RollbackRefusal::NoShadow => (StatusCode::CONFLICT, "no_shadow"),
+        RollbackRefusal::Journal(_) => (StatusCode::INSUFFICIENT_STORAGE, "state_not_written"),
+    }
+}
+
+/// The disk's trouble is not the caller's, and not a mistake of ours.
+fn store_status(cause: &StoreError) -> (StatusCode, &'static str) {
+    let status = match cause {
+        StoreError::Gone { .. } | StoreError::Altered { .. } => StatusCode::CONFLICT,
+        StoreError::Locked { .. }
+        | StoreError::Write { .. }
+        | StoreError::Read { .. }
+        | StoreError::Database { .. } => StatusCode::INSUFFICIENT_STORAGE,
+    };
+    (status, cause.kind())
 }
 
 /// The error and its source in one line.

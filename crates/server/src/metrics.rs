@@ -95,7 +95,8 @@ const SWAPS: Metric = Metric {
     name: "stemson_swaps_total",
     kind: Kind::Counter,
     labels: &["model", "outcome"],
-    help: "Changes of a model. outcome: deployed, swapped, unchanged, rolled_back, refused",
+    help: "Changes of a model. outcome: deployed, swapped, unchanged, rolled_back, \
+           canary_started, promoted, aborted, shadow_started, shadow_stopped, refused",
 };
 const RELOADS: Metric = Metric {
     name: "stemson_reloads_total",

@@ -23,6 +23,16 @@ impl RequestIds {
         Self { seed: RandomState::new(), next: AtomicU64::new(0) }
     }
 
+    /// A number for the request: the same for the same id of a caller, else another each time.
+    pub(crate) fn key(&self, headers: &HeaderMap) -> u64 {
+        let mut hasher = self.seed.build_hasher();
+        match headers.get(HEADER) {
+            Some(theirs) => hasher.write(theirs.as_bytes()),
+            None => hasher.write_u64(self.next.fetch_add(1, Ordering::Relaxed)),
+        }
+        hasher.finish()
+    }
+
     /// The caller's id if it is short and visible ASCII, else a new one of 16 hexadecimal digits.
     pub(crate) fn of(&self, headers: &HeaderMap) -> HeaderValue {
         let is_id = |value: &&HeaderValue| {

@@ -40,7 +40,13 @@ pub(crate) fn admin(context: Arc<Context>) -> Router {
     let router = Router::new()
         .route("/admin/models/{model}/swap", post(admin::swap))
         .route("/admin/models/{model}/rollback", post(admin::rollback))
-        .route("/admin/models/{model}/revisions", get(admin::revisions));
+        .route("/admin/models/{model}/canary", get(admin::show_rollout).post(admin::canary))
+        .route("/admin/models/{model}/canary/promote", post(admin::promote))
+        .route("/admin/models/{model}/canary/abort", post(admin::abort))
+        .route("/admin/models/{model}/shadow", post(admin::shadow))
+        .route("/admin/models/{model}/shadow/stop", post(admin::stop_shadow))
+        .route("/admin/models/{model}/revisions", get(admin::revisions))
+        .route("/admin/models/{model}/revisions/{revision}/artifact", get(admin::artifact));
     finish(router, context)
 }
 
@@ -85,7 +91,8 @@ pub(crate) async fn predict<C: Call<Reply: IntoResponse>>(
         caller.check_model(model)?;
     }
     let deployment = context.deployment(model)?;
-    let revision = context::revision(&deployment, version)?;
+    let chosen = context.choose(&deployment, version, request.headers())?;
+    let revision = Arc::clone(&chosen.revision);
     let arrival = request.extensions().get::<Arrival>().map_or_else(Instant::now, |at| at.0);
     let traffic = context.metrics.begin(deployment.name(), &revision, protocol, arrival);
     let answer = async {
@@ -95,7 +102,9 @@ pub(crate) async fn predict<C: Call<Reply: IntoResponse>>(
         let body = body(request, limit, "body_mib").await?;
         predict::predict(context, revision, call, body, clock).await
     };
-    match answer.await {
+    let answer = answer.await;
+    context.observe(&deployment, &chosen, arrival, answer.as_ref().err());
+    match answer {
         Ok(answer) => {
             if let Some(queued) = answer.queued {
                 traffic.queued(queued);

@@ -2,26 +2,30 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::Bytes;
-use stemson_serving::{Deployments, Gate, Swap};
+use stemson_serving::{Deployments, Gate, Journal, Swap};
 use tokio::runtime;
 use tokio::sync::{Semaphore, watch};
 
 use crate::access;
 use crate::auth::Entrance;
+use crate::bench::Bench;
 use crate::config::{Config, StartError};
 use crate::context::{Context, SharedGate};
+use crate::deploy_error::DeployError;
 use crate::lane::{Lane, LaneThreads};
 use crate::listen::{Door, Phase};
-use crate::loader::{Bench, DeployError, Loader, Order, Source};
+use crate::loader::{Loader, Order, Place, Source};
 use crate::metrics::Metrics;
 use crate::request_id::RequestIds;
+use crate::restore::restore;
 use crate::routes;
 use crate::shutdown::{ShutdownHandle, Signal, Signals};
+use crate::store::Store;
 use crate::upkeep::Upkeep;
 
 /// A server whose listeners are open; callers wait until it runs.
@@ -32,6 +36,7 @@ pub struct Server {
     addresses: Addresses,
     context: Arc<Context>,
     bench: Arc<Bench>,
+    warnings: Vec<String>,
     drain: Duration,
     drain_delay: Duration,
     upkeep: Upkeep,
@@ -74,18 +79,27 @@ impl Server {
         let (lane, lane_threads) = Lane::start(lanes).map_err(StartError::Thread)?;
         let gate =
             Gate::new(u32::try_from(lanes).unwrap_or(u32::MAX), config.limits.queued_requests_max);
-        let (deployments, metrics) = (Arc::new(Deployments::new()), Arc::new(Metrics::new()));
+        let store = Arc::new(Store::open(config.data_dir.as_deref())?);
+        let journal = Arc::clone(&store) as Arc<dyn Journal>;
+        let deployments = Arc::new(Deployments::with_journal(journal));
+        let metrics = Arc::new(Metrics::new());
         let upkeep = Upkeep::start(watched, Arc::clone(&metrics)).map_err(StartError::Thread)?;
         let bench = Arc::new(Bench {
             deployments: Arc::clone(&deployments),
             metrics: Arc::clone(&metrics),
+            store: Arc::clone(&store),
             options: config.load_options,
             artifact_roots: config.artifact_roots,
             artifact_bytes_max: config.limits.artifact_bytes_max,
+            keep_revisions: config.keep_revisions,
+            trial: config.trial,
+            turn: Mutex::default(),
         });
+        let warnings = restore(&bench)?;
         let loader = Loader::start(Arc::clone(&bench)).map_err(StartError::Thread)?;
         let context = Arc::new(Context {
             deployments,
+            store,
             gate: SharedGate::new(gate),
             lane,
             loader,
@@ -104,6 +118,7 @@ impl Server {
             addresses,
             context,
             bench,
+            warnings,
             drain,
             drain_delay,
             upkeep,
@@ -126,6 +141,11 @@ impl Server {
         &self.context.deployments
     }
 
+    /// What of the state of before could not come back.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
     /// Makes an artifact answer under `name`, as a swap by the admin route would; on this thread.
     ///
     /// `by`: who, for the log of revisions.
@@ -135,9 +155,18 @@ impl Server {
         artifact: impl Into<Bytes>,
         by: &str,
     ) -> Result<Swap, DeployError> {
-        let source = Source::Bytes(artifact.into());
-        let (name, by) = (name.parse()?, by.to_owned());
-        self.bench.swap(Order { name, source, sha256: None, by, allow_schema_change: false })
+        self.bench.bring(order(name, artifact.into(), by)?)
+    }
+
+    /// Says which artifact the configuration names for `name`. It is swapped in if it is another
+    /// one than last time; else what was swapped in or rolled back to since stands.
+    pub fn configure(
+        &self,
+        name: &str,
+        artifact: impl Into<Bytes>,
+        by: &str,
+    ) -> Result<Swap, DeployError> {
+        self.bench.configure(order(name, artifact.into(), by)?)
     }
 
     /// Serves until `shutdown` has begun and the last request is answered. Blocks; this thread is
@@ -197,6 +226,17 @@ impl Server {
         admin.abort();
         Err(RunError::DrainTooLong(self.drain))
     }
+}
+
+fn order(name: &str, artifact: Bytes, by: &str) -> Result<Order, DeployError> {
+    Ok(Order {
+        name: name.parse()?,
+        source: Source::Bytes(artifact),
+        place: Place::Current,
+        sha256: None,
+        by: by.to_owned(),
+        allow_schema_change: false,
+    })
 }
 
 fn listen(name: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {

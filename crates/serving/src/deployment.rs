@@ -1,25 +1,33 @@
 //! A name under which a model answers, and the models that did so before.
 
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use stemson_mojo::{Digest, Model};
 
+use crate::canary::{Alarm, Arm, Seen, Share, Trial, TrialLimits};
 use crate::compat::{Difference, differences};
+use crate::history::{
+    DeploymentState, Event, EventKind, Journal, JournalError, KnownRevision, RevisionState,
+};
 use crate::name::ModelName;
 use crate::revision::Revision;
 use crate::selector::{Alias, ResolveError, Selector};
 
-/// The revisions of one name: the current one answers, the previous one is kept warm.
+/// The revisions of one name: the current one answers, the previous one is kept warm, a canary may
+/// answer a share, a shadow may be asked too.
 ///
-/// Readers take one pointer and see a current and a previous revision that belong together.
-/// Changes come one after another.
+/// Readers take one pointer and see revisions that belong together. Changes come one after another;
+/// each is in the journal before anybody sees it.
 #[derive(Debug)]
 pub struct Deployment {
     name: ModelName,
     warm: ArcSwap<Warm>,
     history: Mutex<History>,
+    journal: Arc<dyn Journal>,
 }
 
 /// The revisions that can answer.
@@ -29,92 +37,99 @@ pub struct Warm {
     pub current: Arc<Revision>,
     /// Answered before; one pointer away.
     pub previous: Option<Arc<Revision>>,
+    /// Answers a share of those who ask for no version.
+    pub canary: Option<Arc<Canary>>,
+    /// Is asked too, and only compared.
+    pub shadow: Option<Arc<Revision>>,
 }
 
-#[derive(Debug, Default)]
+/// A revision on trial.
+#[derive(Debug)]
+pub struct Canary {
+    revision: Arc<Revision>,
+    share: Share,
+    trial: Mutex<Trial>,
+    /// From the alarm until the change is made, which takes the journal's time.
+    is_stopped: AtomicBool,
+}
+
+impl Canary {
+    fn new(revision: Arc<Revision>, share: Share, limits: TrialLimits) -> Self {
+        let trial = Mutex::new(Trial::new(limits));
+        Self { revision, share, trial, is_stopped: AtomicBool::new(false) }
+    }
+
+    /// The revision.
+    pub fn revision(&self) -> &Arc<Revision> {
+        &self.revision
+    }
+
+    /// Its share of the requests.
+    pub fn share(&self) -> Share {
+        self.share
+    }
+
+    /// What was seen so far.
+    pub fn trial(&self) -> Trial {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Trial> {
+        self.trial.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn takes(&self, key: u64) -> bool {
+        let digest = self.revision.digest();
+        let salt = digest.as_bytes().iter().take(8);
+        let salt = salt.fold(0, |salt, byte| salt << 8 | u64::from(*byte));
+        !self.is_stopped.load(Ordering::Relaxed) && self.share.takes(key, salt)
+    }
+}
+
+/// The revision that answers a request, and who wants to know what became of it.
+#[derive(Debug, Clone)]
+pub struct Chosen {
+    /// Answers.
+    pub revision: Arc<Revision>,
+    /// Is to be asked too, and only compared.
+    pub shadow: Option<Arc<Revision>>,
+    trial: Option<(Arc<Canary>, Arm)>,
+}
+
+impl Chosen {
+    /// A revision that the caller named: no trial, no shadow.
+    pub fn named(revision: Arc<Revision>) -> Self {
+        Self { revision, shadow: None, trial: None }
+    }
+
+    /// Whether [`Chosen::observe`] is worth the measuring.
+    pub fn is_observed(&self) -> bool {
+        self.trial.is_some()
+    }
+
+    /// Says what became of the request. The first alarm of a canary takes its share at once; whoever
+    /// gets it calls [`Deployment::abort`] to make that last.
+    pub fn observe(&self, seen: &Seen) -> Option<Alarm> {
+        let (canary, arm) = self.trial.as_ref()?;
+        let alarm = canary.lock().observe(*arm, seen)?;
+        (!canary.is_stopped.swap(true, Ordering::Relaxed)).then_some(alarm)
+    }
+
+    /// The digest of the canary that the request is compared for.
+    pub fn canary(&self) -> Option<Digest> {
+        self.trial.as_ref().map(|(canary, _)| canary.revision.digest())
+    }
+}
+
+#[derive(Debug)]
 struct History {
-    /// In the order of their numbers: number `n` stands at `n - 1`.
-    known: Vec<KnownRevision>,
+    state: DeploymentState,
     /// The newest last, at most [`EVENTS_MAX`].
     events: Vec<Event>,
 }
 
 /// Events that a deployment remembers.
-const EVENTS_MAX: usize = 1_000;
-
-/// A revision that the deployment had at some time.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KnownRevision {
-    /// Its number: 1, 2, ...
-    pub number: u64,
-    /// Its identity.
-    pub digest: Digest,
-    /// Whether it can answer.
-    pub state: RevisionState,
-    /// When it was loaded last.
-    pub loaded_at: SystemTime,
-    /// Who brought it last.
-    pub by: String,
-}
-
-/// What a revision does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RevisionState {
-    /// Answers.
-    Current,
-    /// Warm, for a rollback.
-    Previous,
-    /// Its memory is freed.
-    Retired,
-}
-
-impl RevisionState {
-    /// The word: `current`, `previous`, `retired`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Current => "current",
-            Self::Previous => "previous",
-            Self::Retired => "retired",
-        }
-    }
-}
-
-/// A change of the current revision.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Event {
-    /// When.
-    pub at: SystemTime,
-    /// What.
-    pub kind: EventKind,
-    /// Number of the revision before; none for the first one.
-    pub from: Option<u64>,
-    /// Number of the revision after.
-    pub to: u64,
-    /// Who.
-    pub by: String,
-}
-
-/// How the current revision changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EventKind {
-    /// The deployment began.
-    Deploy,
-    /// An artifact was swapped in.
-    Swap,
-    /// A warm revision was made current again.
-    Rollback,
-}
-
-impl EventKind {
-    /// The word: `deploy`, `swap`, `rollback`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Deploy => "deploy",
-            Self::Swap => "swap",
-            Self::Rollback => "rollback",
-        }
-    }
-}
+pub const EVENTS_MAX: usize = 1_000;
 
 /// A model that is loaded and warmed, about to be published.
 #[derive(Debug)]
@@ -138,14 +153,14 @@ pub struct Change {
 
 /// What came of a change.
 #[derive(Debug)]
-#[must_use = "the retired revision is freed by whoever holds it"]
+#[must_use = "retired revisions are freed by whoever holds them"]
 pub struct Swap {
     /// Whether anything changed.
     pub outcome: Outcome,
     /// The revisions that are warm now.
     pub warm: Arc<Warm>,
-    /// The revision that lost its place. Freeing it may take long: not on the reactor.
-    pub retired: Option<Arc<Revision>>,
+    /// Revisions that lost their place. Freeing them may take long: not on the reactor.
+    pub retired: Vec<Arc<Revision>>,
 }
 
 /// Whether a change changed anything.
@@ -155,20 +170,36 @@ pub enum Outcome {
     Deployed,
     /// Another revision is current now.
     Swapped,
-    /// A warm revision is current again.
+    /// A revision of before is current again.
     RolledBack,
-    /// The revision was current already.
+    /// It was so already.
     Unchanged,
+    /// A canary got its share.
+    CanaryStarted,
+    /// The canary is current now.
+    Promoted,
+    /// The canary lost its share.
+    Aborted,
+    /// A shadow is asked too.
+    ShadowStarted,
+    /// The shadow is asked no more.
+    ShadowStopped,
 }
 
 impl Outcome {
-    /// The word: `deployed`, `swapped`, `rolled_back`, `unchanged`.
+    /// The word: `deployed`, `swapped`, `rolled_back`, `unchanged`, `canary_started`, `promoted`,
+    /// `aborted`, `shadow_started`, `shadow_stopped`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Deployed => "deployed",
             Self::Swapped => "swapped",
             Self::RolledBack => "rolled_back",
             Self::Unchanged => "unchanged",
+            Self::CanaryStarted => "canary_started",
+            Self::Promoted => "promoted",
+            Self::Aborted => "aborted",
+            Self::ShadowStarted => "shadow_started",
+            Self::ShadowStopped => "shadow_stopped",
         }
     }
 }
@@ -183,17 +214,40 @@ pub enum SwapRefusal {
         list(.0)
     )]
     Schema(Vec<Difference>),
+    /// It answers everybody already.
+    #[error("revision {number} ({digest}) is current: there is nothing to compare it with")]
+    AlreadyCurrent {
+        /// Its number in the deployment.
+        number: u64,
+        /// Its digest.
+        digest: Digest,
+    },
+    /// There is nothing that it could be compared with.
+    #[error("the model has no current revision yet: swap one in first")]
+    NoCurrent,
+    /// The change cannot be kept.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
 }
 
-/// Why nothing was rolled back.
+/// Why nothing was rolled back, promoted or stopped.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RollbackRefusal {
     /// There was no swap yet.
     #[error("there is no previous revision to roll back to")]
     NoPrevious,
+    /// No revision is on trial.
+    #[error("the model has no canary")]
+    NoCanary,
+    /// No revision is compared.
+    #[error("the model has no shadow")]
+    NoShadow,
     /// The wanted revision cannot answer.
     #[error(transparent)]
     Resolve(#[from] ResolveError),
+    /// The change cannot be kept.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
 }
 
 fn list(differences: &[Difference]) -> String {
@@ -201,14 +255,65 @@ fn list(differences: &[Difference]) -> String {
     texts.join("; ")
 }
 
+/// A change that is decided and not yet made.
+struct Plan {
+    warm: Warm,
+    known: Vec<KnownRevision>,
+    outcome: Outcome,
+    kind: EventKind,
+    from: Option<u64>,
+    to: u64,
+    note: Option<String>,
+}
+
 impl Deployment {
     /// A deployment whose first revision is `candidate`.
-    pub fn new(name: ModelName, candidate: Candidate, change: Change) -> Self {
-        let mut history = History::default();
-        let current = Arc::new(history.admit(candidate, &change));
-        history.record(EventKind::Deploy, None, current.number(), change);
-        let warm = ArcSwap::from_pointee(Warm { current, previous: None });
-        Self { name, warm, history: Mutex::new(history) }
+    pub fn new(
+        name: ModelName,
+        candidate: Candidate,
+        change: Change,
+        journal: Arc<dyn Journal>,
+    ) -> Result<Self, JournalError> {
+        let mut known = Vec::new();
+        let current = Arc::new(admit(&mut known, candidate, &change));
+        let number = current.number();
+        let state =
+            DeploymentState { known, current: number, previous: None, canary: None, shadow: None };
+        let event = event(EventKind::Deploy, None, number, None, change);
+        journal.record(&name, &state, &event)?;
+        let warm = ArcSwap::from_pointee(Warm::only(current));
+        let history = Mutex::new(History { state, events: vec![event] });
+        Ok(Self { name, warm, history, journal })
+    }
+
+    /// A deployment as the journal had it last. `models`: by number, those that can be warm again;
+    /// none without that of the current revision.
+    pub fn restore(
+        name: ModelName,
+        mut state: DeploymentState,
+        events: Vec<Event>,
+        mut models: BTreeMap<u64, Candidate>,
+        limits: TrialLimits,
+        journal: Arc<dyn Journal>,
+    ) -> Option<Self> {
+        let mut revision = |number: u64, warm: Option<&Warm>| {
+            if let Some(found) = warm.and_then(|warm| warm.numbered(number)) {
+                return Some(found);
+            }
+            let Candidate { model, ns_per_row } = models.remove(&number)?;
+            let known = state.revision(number)?;
+            let (at, by) = (known.loaded_at, known.by.clone());
+            Some(Arc::new(Revision::new(number, model, ns_per_row, at, by)))
+        };
+        let mut warm = Warm::only(revision(state.current, None)?);
+        warm.previous = state.previous.and_then(|number| revision(number, Some(&warm)));
+        warm.canary = state.canary.and_then(|(number, share)| {
+            Some(Arc::new(Canary::new(revision(number, Some(&warm))?, share, limits)))
+        });
+        warm.shadow = state.shadow.and_then(|number| revision(number, Some(&warm)));
+        state = warm.state(state.known);
+        let history = Mutex::new(History { state, events });
+        Some(Self { name, warm: ArcSwap::from_pointee(warm), history, journal })
     }
 
     /// The name.
@@ -226,53 +331,96 @@ impl Deployment {
         self.warm.load_full()
     }
 
+    /// The revision for a request that names none. `key`: a hash of what names the request; equal
+    /// keys meet the same revision while the canary stays the same.
+    pub fn choose(&self, key: u64) -> Chosen {
+        let warm = self.warm.load();
+        let shadow = warm.shadow.clone();
+        let Some(canary) = &warm.canary else {
+            return Chosen { revision: Arc::clone(&warm.current), shadow, trial: None };
+        };
+        let (revision, arm) = if canary.takes(key) {
+            (&canary.revision, Arm::Canary)
+        } else {
+            (&warm.current, Arm::Stable)
+        };
+        let trial = Some((Arc::clone(canary), arm));
+        Chosen { revision: Arc::clone(revision), shadow, trial }
+    }
+
     /// The warm revision that a caller names.
     pub fn resolve(&self, selector: &Selector) -> Result<Arc<Revision>, ResolveError> {
         let warm = self.warm.load();
-        if *selector == Selector::Alias(Alias::Stable) {
-            return Ok(Arc::clone(&warm.current));
-        }
         if let Selector::Number(number) = selector
-            && let Some(found) = warm.revisions().find(|revision| revision.number() == *number)
+            && let Some(found) = warm.numbered(*number)
         {
-            return Ok(Arc::clone(found));
+            return Ok(found);
+        }
+        if let Selector::Alias(alias) = selector {
+            let found = match alias {
+                Alias::Stable => Some(&warm.current),
+                Alias::Canary => warm.canary.as_ref().map(|canary| &canary.revision),
+                Alias::Shadow => warm.shadow.as_ref(),
+            };
+            return found.cloned().ok_or_else(|| ResolveError::Unknown(selector.clone()));
+        }
+        drop(warm);
+        let found = self.known(selector)?;
+        let retired = ResolveError::Retired { number: found.number, digest: found.digest };
+        self.warm.load().find(&found.digest).ok_or(retired)
+    }
+
+    /// The revision that a caller names, warm or not.
+    pub fn known(&self, selector: &Selector) -> Result<KnownRevision, ResolveError> {
+        if let Selector::Alias(_) = selector {
+            let digest = self.resolve(selector)?.digest();
+            return self.known(&Selector::Digest(digest.to_string()));
         }
         let history = self.history();
         let mut meant =
-            history.known.iter().filter(|known| selector.means(known.number, &known.digest));
+            history.state.known.iter().filter(|known| selector.means(known.number, &known.digest));
         let found = meant.next().ok_or_else(|| ResolveError::Unknown(selector.clone()))?;
         if meant.next().is_some() {
             return Err(ResolveError::Ambiguous(selector.clone()));
         }
-        warm.find(&found.digest)
-            .ok_or(ResolveError::Retired { number: found.number, digest: found.digest })
+        Ok(found.clone())
     }
 
-    /// Makes `candidate` current, and keeps what was current warm.
+    /// Makes `candidate` current, and keeps what was current warm. A canary has nothing left to be
+    /// compared with, and ends.
     ///
     /// A candidate whose digest is current changes nothing. One whose digest is known keeps its
     /// number: A, B, A is 1, 2, 1.
     pub fn swap(&self, candidate: Candidate, change: Change) -> Result<Swap, SwapRefusal> {
-        let mut history = self.history();
-        let before = self.warm.load_full();
-        let digest = candidate.model.digest();
-        if digest == before.current.digest() {
-            return Ok(Swap { outcome: Outcome::Unchanged, warm: before, retired: None });
-        }
-        if !change.allow_schema_change {
-            let found = differences(before.current.model(), &candidate.model);
-            if !found.is_empty() {
-                return Err(SwapRefusal::Schema(found));
-            }
-        }
-        let current = match before.find(&digest) {
-            Some(warm) => warm,
-            None => Arc::new(history.admit(candidate, &change)),
-        };
-        Ok(self.publish(&mut history, &before, current, Outcome::Swapped, change))
+        self.bring(candidate, EventKind::Swap, change)
     }
 
-    /// Makes a warm revision current again: the previous one, or the one that `to` names.
+    /// Makes `candidate`, a revision of before, current again; no questions asked of its schema.
+    pub fn bring_back(&self, candidate: Candidate, change: Change) -> Result<Swap, SwapRefusal> {
+        self.bring(candidate, EventKind::Rollback, change)
+    }
+
+    fn bring(
+        &self,
+        candidate: Candidate,
+        kind: EventKind,
+        change: Change,
+    ) -> Result<Swap, SwapRefusal> {
+        let mut history = self.history();
+        let before = self.warm.load_full();
+        if candidate.model.digest() == before.current.digest() {
+            return Ok(Swap::unchanged(before));
+        }
+        if kind == EventKind::Swap {
+            drop_in(&before, &candidate, &change)?;
+        }
+        let mut known = history.state.known.clone();
+        let current = before.or_admit(&mut known, candidate, &change);
+        Ok(self.commit(&mut history, &before, before.succeed(current, known, kind), change)?)
+    }
+
+    /// Makes a warm revision current again: the previous one, or the one that `to` names. A canary
+    /// has nothing left to be compared with, and ends.
     ///
     /// If it is current already, nothing changes.
     pub fn rollback(&self, to: Option<&Selector>, change: Change) -> Result<Swap, RollbackRefusal> {
@@ -291,47 +439,153 @@ impl Deployment {
             None => before.previous.clone().ok_or(RollbackRefusal::NoPrevious)?,
         };
         if wanted.digest() == before.current.digest() {
-            return Ok(Swap { outcome: Outcome::Unchanged, warm: before, retired: None });
+            return Ok(Swap::unchanged(before));
         }
-        Ok(self.publish(&mut history, &before, wanted, Outcome::RolledBack, change))
+        let known = history.state.known.clone();
+        let plan = before.succeed(wanted, known, EventKind::Rollback);
+        Ok(self.commit(&mut history, &before, plan, change)?)
+    }
+
+    /// Gives `candidate` a share of the requests; takes the place of a canary that is there.
+    pub fn start_canary(
+        &self,
+        candidate: Candidate,
+        share: Share,
+        limits: TrialLimits,
+        change: Change,
+    ) -> Result<Swap, SwapRefusal> {
+        let mut history = self.history();
+        let before = self.warm.load_full();
+        let known = history.state.known.clone();
+        let (revision, known) = before.admit_beside(known, candidate, &change)?;
+        let to = revision.number();
+        let canary = Some(Arc::new(Canary::new(revision, share, limits)));
+        let plan = Plan {
+            warm: Warm { canary, ..Warm::clone(&before) },
+            known,
+            outcome: Outcome::CanaryStarted,
+            kind: EventKind::Canary,
+            from: Some(before.current.number()),
+            to,
+            note: Some(format!("share {}", share.ratio())),
+        };
+        Ok(self.commit(&mut history, &before, plan, change)?)
+    }
+
+    /// Makes the canary current.
+    pub fn promote(&self, change: Change) -> Result<Swap, RollbackRefusal> {
+        let mut history = self.history();
+        let before = self.warm.load_full();
+        let canary = before.canary.as_ref().ok_or(RollbackRefusal::NoCanary)?;
+        let known = history.state.known.clone();
+        let plan = before.succeed(Arc::clone(&canary.revision), known, EventKind::Promote);
+        Ok(self.commit(&mut history, &before, plan, change)?)
+    }
+
+    /// Takes the canary's share away.
+    ///
+    /// `digest`: whom the caller means; another canary that has come meanwhile is left alone.
+    pub fn abort(
+        &self,
+        digest: Option<Digest>,
+        why: Option<String>,
+        change: Change,
+    ) -> Result<Swap, RollbackRefusal> {
+        let mut history = self.history();
+        let before = self.warm.load_full();
+        let canary = before.canary.as_ref().ok_or(RollbackRefusal::NoCanary)?;
+        if digest.is_some_and(|digest| digest != canary.revision.digest()) {
+            return Err(RollbackRefusal::NoCanary);
+        }
+        let plan = Plan {
+            warm: Warm { canary: None, ..Warm::clone(&before) },
+            known: history.state.known.clone(),
+            outcome: Outcome::Aborted,
+            kind: EventKind::Abort,
+            from: Some(canary.revision.number()),
+            to: before.current.number(),
+            note: why,
+        };
+        Ok(self.commit(&mut history, &before, plan, change)?)
+    }
+
+    /// Has `candidate` asked too; takes the place of a shadow that is there.
+    pub fn start_shadow(&self, candidate: Candidate, change: Change) -> Result<Swap, SwapRefusal> {
+        let mut history = self.history();
+        let before = self.warm.load_full();
+        let known = history.state.known.clone();
+        let (revision, known) = before.admit_beside(known, candidate, &change)?;
+        let plan = Plan {
+            known,
+            outcome: Outcome::ShadowStarted,
+            kind: EventKind::Shadow,
+            from: before.shadow.as_ref().map(|shadow| shadow.number()),
+            to: revision.number(),
+            note: None,
+            warm: Warm { shadow: Some(revision), ..Warm::clone(&before) },
+        };
+        Ok(self.commit(&mut history, &before, plan, change)?)
+    }
+
+    /// Asks the shadow no more.
+    pub fn stop_shadow(&self, change: Change) -> Result<Swap, RollbackRefusal> {
+        let mut history = self.history();
+        let before = self.warm.load_full();
+        let shadow = before.shadow.as_ref().ok_or(RollbackRefusal::NoShadow)?;
+        let plan = Plan {
+            warm: Warm { shadow: None, ..Warm::clone(&before) },
+            known: history.state.known.clone(),
+            outcome: Outcome::ShadowStopped,
+            kind: EventKind::ShadowStop,
+            from: Some(shadow.number()),
+            to: before.current.number(),
+            note: None,
+        };
+        Ok(self.commit(&mut history, &before, plan, change)?)
     }
 
     /// All revisions that the deployment ever had, by number.
     pub fn revisions(&self) -> Vec<KnownRevision> {
-        let history = self.history();
-        let warm = self.warm.load();
-        let mut known = history.known.clone();
-        for revision in &mut known {
-            revision.state = warm.state(&revision.digest);
-        }
-        known
+        self.state().known
     }
 
-    /// The changes of the current revision, the newest last.
+    /// What must survive of it.
+    pub fn state(&self) -> DeploymentState {
+        self.history().state.clone()
+    }
+
+    /// The changes, the newest last.
     pub fn events(&self) -> Vec<Event> {
         self.history().events.clone()
     }
 
-    fn publish(
+    /// Journal first, pointer second: whoever has seen a revision answer finds it there again after
+    /// a crash.
+    fn commit(
         &self,
         history: &mut History,
         before: &Warm,
-        current: Arc<Revision>,
-        outcome: Outcome,
+        plan: Plan,
         change: Change,
-    ) -> Swap {
-        let kind = match outcome {
-            Outcome::RolledBack => EventKind::Rollback,
-            Outcome::Deployed => EventKind::Deploy,
-            Outcome::Swapped | Outcome::Unchanged => EventKind::Swap,
-        };
-        history.record(kind, Some(before.current.number()), current.number(), change);
-        let is_current = |revision: &Arc<Revision>| revision.digest() == current.digest();
-        let retired = before.previous.clone().filter(|previous| !is_current(previous));
-        let previous = Some(Arc::clone(&before.current));
-        let warm = Arc::new(Warm { current, previous });
+    ) -> Result<Swap, JournalError> {
+        let Plan { warm, known, outcome, kind, from, to, note } = plan;
+        let state = warm.state(known);
+        let event = event(kind, from, to, note, change);
+        self.journal.record(&self.name, &state, &event)?;
+        history.state = state;
+        if history.events.len() == EVENTS_MAX {
+            history.events.remove(0);
+        }
+        history.events.push(event);
+        let mut retired: Vec<Arc<Revision>> = Vec::new();
+        for revision in before.revisions().filter(|old| warm.find(&old.digest()).is_none()) {
+            if retired.iter().all(|other| other.digest() != revision.digest()) {
+                retired.push(Arc::clone(revision));
+            }
+        }
+        let warm = Arc::new(warm);
         self.warm.store(Arc::clone(&warm));
-        Swap { outcome, warm, retired }
+        Ok(Swap { outcome, warm, retired })
     }
 
     fn history(&self) -> MutexGuard<'_, History> {
@@ -339,56 +593,135 @@ impl Deployment {
     }
 }
 
-impl Warm {
-    /// Both, the current one first.
-    pub fn revisions(&self) -> impl Iterator<Item = &Arc<Revision>> {
-        std::iter::once(&self.current).chain(&self.previous)
-    }
-
-    fn find(&self, digest: &Digest) -> Option<Arc<Revision>> {
-        self.revisions().find(|revision| revision.digest() == *digest).cloned()
-    }
-
-    fn state(&self, digest: &Digest) -> RevisionState {
-        if self.current.digest() == *digest {
-            RevisionState::Current
-        } else if self.find(digest).is_some() {
-            RevisionState::Previous
-        } else {
-            RevisionState::Retired
-        }
+impl Swap {
+    fn unchanged(warm: Arc<Warm>) -> Self {
+        Self { outcome: Outcome::Unchanged, warm, retired: Vec::new() }
     }
 }
 
-impl History {
-    /// Gives the candidate its number: the one it had, or the next.
-    fn admit(&mut self, candidate: Candidate, change: &Change) -> Revision {
-        let digest = candidate.model.digest();
-        let at = match self.known.iter().position(|known| known.digest == digest) {
-            Some(at) => at,
-            None => {
-                self.known.push(KnownRevision {
-                    number: self.known.len() as u64 + 1,
-                    digest,
-                    state: RevisionState::Retired,
-                    loaded_at: change.at,
-                    by: String::new(),
-                });
-                self.known.len() - 1
-            }
-        };
-        let known = &mut self.known[at];
-        known.loaded_at = change.at;
-        known.by.clone_from(&change.by);
-        let Candidate { model, ns_per_row } = candidate;
-        Revision::new(known.number, model, ns_per_row, change.at, change.by.clone())
+impl Warm {
+    fn only(current: Arc<Revision>) -> Self {
+        Self { current, previous: None, canary: None, shadow: None }
     }
 
-    fn record(&mut self, kind: EventKind, from: Option<u64>, to: u64, change: Change) {
-        if self.events.len() == EVENTS_MAX {
-            self.events.remove(0);
-        }
-        let Change { at, by, allow_schema_change: _ } = change;
-        self.events.push(Event { at, kind, from, to, by });
+    /// All of them, the current one first. One that does two things stands here twice.
+    pub fn revisions(&self) -> impl Iterator<Item = &Arc<Revision>> {
+        let canary = self.canary.as_ref().map(|canary| &canary.revision);
+        std::iter::once(&self.current).chain(&self.previous).chain(canary).chain(&self.shadow)
     }
+
+    /// The warm revision with this digest.
+    pub fn find(&self, digest: &Digest) -> Option<Arc<Revision>> {
+        self.revisions().find(|revision| revision.digest() == *digest).cloned()
+    }
+
+    /// What of it must survive.
+    fn state(&self, known: Vec<KnownRevision>) -> DeploymentState {
+        let mut state = DeploymentState {
+            known,
+            current: self.current.number(),
+            previous: self.previous.as_ref().map(|previous| previous.number()),
+            canary: self.canary.as_ref().map(|canary| (canary.revision.number(), canary.share)),
+            shadow: self.shadow.as_ref().map(|shadow| shadow.number()),
+        };
+        for at in 0..state.known.len() {
+            state.known[at].state = state.state(state.known[at].number);
+        }
+        state
+    }
+
+    fn numbered(&self, number: u64) -> Option<Arc<Revision>> {
+        self.revisions().find(|revision| revision.number() == number).cloned()
+    }
+
+    /// The warm revision with the candidate's digest; else the candidate becomes one.
+    fn or_admit(
+        &self,
+        known: &mut Vec<KnownRevision>,
+        candidate: Candidate,
+        change: &Change,
+    ) -> Arc<Revision> {
+        match self.find(&candidate.model.digest()) {
+            Some(warm) => warm,
+            None => Arc::new(admit(known, candidate, change)),
+        }
+    }
+
+    /// A revision that will stand beside the current one.
+    fn admit_beside(
+        &self,
+        mut known: Vec<KnownRevision>,
+        candidate: Candidate,
+        change: &Change,
+    ) -> Result<(Arc<Revision>, Vec<KnownRevision>), SwapRefusal> {
+        let digest = candidate.model.digest();
+        if digest == self.current.digest() {
+            return Err(SwapRefusal::AlreadyCurrent { number: self.current.number(), digest });
+        }
+        drop_in(self, &candidate, change)?;
+        Ok((self.or_admit(&mut known, candidate, change), known))
+    }
+
+    /// What it becomes when `current` takes over.
+    fn succeed(&self, current: Arc<Revision>, known: Vec<KnownRevision>, kind: EventKind) -> Plan {
+        let (from, to) = (Some(self.current.number()), current.number());
+        let is_other = |revision: &Arc<Revision>| revision.number() != to;
+        let ends = self.canary.as_ref().filter(|canary| is_other(&canary.revision));
+        let note = ends.map(|canary| format!("ends the canary {}", canary.revision.number()));
+        let outcome = match kind {
+            EventKind::Rollback => Outcome::RolledBack,
+            EventKind::Promote => Outcome::Promoted,
+            _ => Outcome::Swapped,
+        };
+        let warm = Self {
+            current,
+            previous: Some(Arc::clone(&self.current)),
+            canary: None,
+            shadow: self.shadow.clone().filter(is_other),
+        };
+        Plan { warm, known, outcome, kind, from, to, note }
+    }
+}
+
+/// Whether callers need not know which of the two answers.
+fn drop_in(before: &Warm, candidate: &Candidate, change: &Change) -> Result<(), SwapRefusal> {
+    if change.allow_schema_change {
+        return Ok(());
+    }
+    let found = differences(before.current.model(), &candidate.model);
+    if found.is_empty() { Ok(()) } else { Err(SwapRefusal::Schema(found)) }
+}
+
+/// Gives the candidate its number: the one it had, or the next.
+fn admit(known: &mut Vec<KnownRevision>, candidate: Candidate, change: &Change) -> Revision {
+    let digest = candidate.model.digest();
+    let at = match known.iter().position(|known| known.digest == digest) {
+        Some(at) => at,
+        None => {
+            known.push(KnownRevision {
+                number: known.len() as u64 + 1,
+                digest,
+                state: RevisionState::Current,
+                loaded_at: change.at,
+                by: String::new(),
+            });
+            known.len() - 1
+        }
+    };
+    let known = &mut known[at];
+    known.loaded_at = change.at;
+    known.by.clone_from(&change.by);
+    let Candidate { model, ns_per_row } = candidate;
+    Revision::new(known.number, model, ns_per_row, change.at, change.by.clone())
+}
+
+fn event(
+    kind: EventKind,
+    from: Option<u64>,
+    to: u64,
+    note: Option<String>,
+    change: Change,
+) -> Event {
+    let Change { at, by, allow_schema_change: _ } = change;
+    Event { at, kind, from, to, by, note }
 }

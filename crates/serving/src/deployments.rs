@@ -6,22 +6,35 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 
 use crate::deployment::{Candidate, Change, Deployment, Outcome, Swap, SwapRefusal};
+use crate::history::{Journal, Volatile};
 use crate::name::ModelName;
 
 /// The deployments of a server, by name.
 ///
 /// Looking one up takes no lock; names come seldom, so the whole map is replaced for a new one.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Deployments {
     by_name: ArcSwap<BTreeMap<ModelName, Arc<Deployment>>>,
     /// Held while the map is replaced.
     writer: Mutex<()>,
+    journal: Arc<dyn Journal>,
+}
+
+impl Default for Deployments {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Deployments {
-    /// No deployment yet.
+    /// No deployment yet, and nothing survives.
     pub fn new() -> Self {
-        Self::default()
+        Self::with_journal(Arc::new(Volatile))
+    }
+
+    /// No deployment yet; changes go to the journal first.
+    pub fn with_journal(journal: Arc<dyn Journal>) -> Self {
+        Self { by_name: ArcSwap::default(), writer: Mutex::default(), journal }
     }
 
     /// The deployment of a name.
@@ -32,6 +45,12 @@ impl Deployments {
     /// All deployments, by name.
     pub fn all(&self) -> Vec<Arc<Deployment>> {
         self.by_name.load().values().cloned().collect()
+    }
+
+    /// Takes in a deployment that was there before the process.
+    pub fn adopt(&self, deployment: Deployment) {
+        let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        self.insert(Arc::new(deployment));
     }
 
     /// Makes `candidate` answer under `name`: swaps it in, or begins a deployment with it.
@@ -49,11 +68,16 @@ impl Deployments {
             drop(writer);
             return deployment.swap(candidate, change);
         }
-        let deployment = Arc::new(Deployment::new(name.clone(), candidate, change));
+        let journal = Arc::clone(&self.journal);
+        let deployment = Arc::new(Deployment::new(name.clone(), candidate, change, journal)?);
         let warm = deployment.warm();
+        self.insert(deployment);
+        Ok(Swap { outcome: Outcome::Deployed, warm, retired: Vec::new() })
+    }
+
+    fn insert(&self, deployment: Arc<Deployment>) {
         let mut by_name = BTreeMap::clone(&self.by_name.load());
-        by_name.insert(name.clone(), deployment);
+        by_name.insert(deployment.name().clone(), deployment);
         self.by_name.store(Arc::new(by_name));
-        Ok(Swap { outcome: Outcome::Deployed, warm, retired: None })
     }
 }

@@ -4,31 +4,41 @@
 //! verdicts and effects go out. `server` is the dull driver around it.
 //!
 //! - [`Deployments`] -> [`Deployment`] -> [`Revision`]: names under which models answer. A request
-//!   takes one [`Revision`] and keeps it; a swap publishes a pointer.
+//!   takes one [`Revision`] and keeps it; a swap writes to the [`Journal`], then publishes a pointer.
+//! - [`Trial`]: whether a canary is as good as the current revision, by what both have answered.
 //! - [`cache`]: which answers are kept, and who computes those that are not.
 //! - [`Gate`]: admission by deadline, from the [`Cost`] that each revision has shown.
 //! - [`Quota`]: how often one caller may ask.
 
 pub mod cache;
+mod canary;
 mod compat;
 mod cost;
 mod deployment;
 mod deployments;
 mod gate;
+mod history;
 mod name;
 mod quota;
+mod recent;
 mod revision;
 mod selector;
 
+pub use canary::{Alarm, Answered, Arm, Counts, Seen, Share, Trial, TrialLimits};
 pub use compat::{Difference, differences};
 pub use cost::Cost;
 pub use deployment::{
-    Candidate, Change, Deployment, Event, EventKind, KnownRevision, Outcome, RevisionState,
-    RollbackRefusal, Swap, SwapRefusal, Warm,
+    Canary, Candidate, Change, Chosen, Deployment, EVENTS_MAX, Outcome, RollbackRefusal, Swap,
+    SwapRefusal, Warm,
 };
 pub use deployments::Deployments;
 pub use gate::{Gate, ShedReason, Verdict, Work};
+pub use history::{
+    DeploymentState, Event, EventKind, Journal, JournalError, KnownRevision, RevisionState,
+    Volatile,
+};
 pub use name::{ModelName, ParseModelNameError};
 pub use quota::Quota;
+pub use recent::Recent;
 pub use revision::Revision;
 pub use selector::{Alias, ParseSelectorError, ResolveError, Selector};

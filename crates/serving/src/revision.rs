@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use stemson_mojo::{Batch, Digest, Model, Options};
 
 use crate::cost::Cost;
+use crate::recent::Recent;
 
 /// A loaded model with its place in a deployment, what it costs, and who brought it when.
 ///
@@ -28,6 +29,7 @@ pub struct Revision {
     byte_cost: Cost,
     spare: Mutex<Vec<(Options, Batch)>>,
     prepared: Prepared,
+    recent: Recent,
 }
 
 /// What a front made of the model, of a type that only the front knows.
@@ -73,6 +75,7 @@ impl Revision {
             byte_cost: Cost::new(NS_PER_BODY_BYTE),
             spare: Mutex::default(),
             prepared: Prepared::default(),
+            recent: Recent::default(),
             model,
         }
     }
@@ -140,6 +143,11 @@ impl Revision {
     /// Time of decoding, scoring and encoding, for one byte of a request's body.
     pub fn byte_cost(&self) -> &Cost {
         &self.byte_cost
+    }
+
+    /// Some of the rows that came lately.
+    pub fn recent(&self) -> &Recent {
+        &self.recent
     }
 
     /// An empty batch of this model: one that was given back, or a new one.

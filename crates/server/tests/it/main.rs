@@ -7,6 +7,8 @@ mod drain;
 mod front;
 mod hostile;
 mod oip;
+mod rollout;
+mod state;
 mod swap;
 mod v1;
 mod wire;

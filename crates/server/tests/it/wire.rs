@@ -89,6 +89,8 @@ pub(crate) struct Reply {
     pub(crate) status: u16,
     headers: Vec<(String, String)>,
     pub(crate) body: String,
+    /// The body, where it is no text.
+    pub(crate) raw: Vec<u8>,
 }
 
 impl Reply {
@@ -207,11 +209,14 @@ impl Client {
             };
             headers.push((name.to_ascii_lowercase(), value.to_owned()));
         }
-        let mut reply = Reply { status, headers, body: String::new() };
+        let mut reply = Reply { status, headers, body: String::new(), raw: Vec::new() };
         let length = reply.header("content-length").map_or(0, |n| n.parse().expect("a length"));
         let mut body = vec![0; length];
         self.stream.read_exact(&mut body).expect("the whole body");
-        reply.body = String::from_utf8(body).expect("UTF-8");
+        match String::from_utf8(body) {
+            Ok(text) => reply.body = text,
+            Err(bytes) => reply.raw = bytes.into_bytes(),
+        }
         reply
     }
 

@@ -8,6 +8,7 @@ use stemson_serving::{
     Candidate, Change, Deployments, Difference, ModelName, Outcome, SwapRefusal, differences,
 };
 
+/// The bytes of a model of the corpus.
 macro_rules! corpus {
     ($case:literal) => {
         include_bytes!(concat!(
@@ -18,6 +19,8 @@ macro_rules! corpus {
         ))
     };
 }
+
+pub(crate) use corpus;
 
 /// Models whose callers need not know which one answers: A, B, C.
 const A: &[u8] = corpus!("gbm_bernoulli");
@@ -71,7 +74,8 @@ fn check(script: &[(Step, &str)]) -> Deployments {
             Ok(swap) => {
                 let previous = swap.warm.previous.as_ref();
                 let previous = previous.map_or("-".to_owned(), |r| r.number().to_string());
-                let retired = swap.retired.map_or(String::new(), |r| format!(" -{}", r.number()));
+                let retired = swap.retired.iter().map(|r| format!(" -{}", r.number()));
+                let retired: String = retired.collect();
                 let current = swap.warm.current.number();
                 format!("{} {current} {previous}{retired}", swap.outcome.as_str())
             }

@@ -1,4 +1,6 @@
-//! The admin listener: swap, rollback, revisions.
+//! The admin listener: swap, rollback, canary, shadow, revisions.
+
+mod rollout;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -8,20 +10,24 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::body::Bytes;
 use axum::extract::{Path, Query, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use serde::Deserialize;
 use stemson_mojo::Digest;
 use stemson_serving::{
-    Change, Deployment, ModelName, Outcome, Revision, RollbackRefusal, Selector, Swap,
+    Change, Deployment, KnownRevision, ModelName, Outcome, ResolveError, Revision, RollbackRefusal,
+    Selector, Swap,
 };
 
 use crate::auth::Caller;
 use crate::context::Context;
+use crate::deploy_error::DeployError;
 use crate::error::Refusal;
 use crate::json;
-use crate::loader::{Done, Order, Source};
+use crate::loader::{Done, Order, Place, Source};
 use crate::routes;
+
+pub(crate) use rollout::{abort, canary, promote, shadow, show_rollout, stop_shadow};
 
 /// Bytes of a body that is not an artifact.
 const SMALL_BODY_BYTES: u64 = 64 << 10;
@@ -48,11 +54,12 @@ impl SwapQuery {
     }
 }
 
-/// A swap's body, if it is no artifact.
+/// A swap's body, if it is no artifact: a file, or a revision of before.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SwapBody {
-    path: PathBuf,
+    path: Option<PathBuf>,
+    revision: Option<Version>,
     sha256: Option<String>,
 }
 
@@ -68,6 +75,12 @@ struct RollbackBody {
 enum Version {
     Number(u64),
     Text(String),
+}
+
+impl Version {
+    fn selector(&self, field: &str) -> Result<Selector, Refusal> {
+        self.to_string().parse().map_err(|cause| Refusal::BadField(format!("`{field}`: {cause}")))
+    }
 }
 
 impl fmt::Display for Version {
@@ -86,9 +99,20 @@ pub(crate) async fn swap(
     Query(query): Query<SwapQuery>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    refuse_other_sites(&request)?;
-    let name = parse_name(&name)?;
     let allow_schema_change = query.allow_schema_change()?;
+    bring(&context, &name, Place::Current, allow_schema_change, request).await
+}
+
+/// Brings the artifact of a request's body to its place.
+async fn bring(
+    context: &Context,
+    name: &str,
+    place: Place,
+    allow_schema_change: bool,
+    request: Request,
+) -> Result<Response, Refusal> {
+    refuse_other_sites(&request)?;
+    let name = parse_name(name)?;
     let by = by(&request);
     let is_json = media_type(&request).as_deref() == Some("application/json");
     let is_artifact = matches!(
@@ -102,19 +126,35 @@ pub(crate) async fn swap(
     let (source, sha256) = if is_artifact || body.starts_with(b"PK") {
         (Source::Bytes(body), None)
     } else if is_json || body.trim_ascii_start().starts_with(b"{") {
-        let SwapBody { path, sha256 } = read_small(&body)?;
-        let sha256 = sha256.map(|text| text.parse::<Digest>()).transpose();
-        let sha256 = sha256.map_err(|cause| Refusal::BadField(format!("`sha256`: {cause}")))?;
-        (Source::Path(path), sha256)
+        read_small::<SwapBody>(&body)?.source()?
     } else {
         return Err(Refusal::MediaType(
             "expected a MOJO (application/zip), or {\"path\", \"sha256\"} (application/json)"
                 .to_owned(),
         ));
     };
-    let order = Order { name: name.clone(), source, sha256, by, allow_schema_change };
-    let done = context.loader.swap(order).await?;
+    let order = Order { name: name.clone(), source, place, sha256, by, allow_schema_change };
+    let done = context.loader.bring(order).await?;
     Ok(show_done(&name, &done))
+}
+
+impl SwapBody {
+    fn source(self) -> Result<(Source, Option<Digest>), Refusal> {
+        let source = match (self.path, self.revision) {
+            (Some(path), None) => Source::Path(path),
+            (None, Some(revision)) => Source::Known(revision.selector("revision")?),
+            (None, None) | (Some(_), Some(_)) => {
+                return Err(Refusal::BadField(
+                    "expected one of `path`, a file under [admin] artifact_roots, and `revision`, \
+                     one of before"
+                        .to_owned(),
+                ));
+            }
+        };
+        let sha256 = self.sha256.map(|text| text.parse::<Digest>()).transpose();
+        let sha256 = sha256.map_err(|cause| Refusal::BadField(format!("`sha256`: {cause}")))?;
+        Ok((source, sha256))
+    }
 }
 
 /// `POST /admin/models/{m}/rollback`.
@@ -132,25 +172,47 @@ pub(crate) async fn rollback(
     } else {
         read_small::<RollbackBody>(&body)?
     };
-    let to = asked.to.map(|version| version.to_string().parse::<Selector>()).transpose();
-    let to = to.map_err(|cause| Refusal::BadField(format!("`to`: {cause}")))?;
-    // The deployment may be locked by a swap that compares schemas: not on the reactor.
-    let changed = Arc::clone(&deployment);
-    let swap = tokio::task::spawn_blocking(move || roll_back(&changed, to.as_ref(), by)).await;
-    let swap = swap.map_err(|_| Refusal::Panicked)?;
-    let outcome = swap.as_ref().map_or("refused", |swap| swap.outcome.as_str());
-    context.metrics.swap(deployment.name(), outcome);
-    let done = Done::from(&swap.map_err(Refusal::Rollback)?);
-    Ok(show_done(deployment.name(), &done))
+    let to = asked.to.map(|version| version.selector("to")).transpose()?;
+    // A revision that is not warm is loaded again, which takes its time and its turn.
+    if let Some(selector) = to.clone()
+        && matches!(deployment.resolve(&selector), Err(ResolveError::Retired { .. }))
+    {
+        let order = Order {
+            name: deployment.name().clone(),
+            source: Source::Known(selector),
+            place: Place::Back,
+            sha256: None,
+            by,
+            allow_schema_change: true,
+        };
+        return Ok(show_done(deployment.name(), &context.loader.bring(order).await?));
+    }
+    change(&context, deployment, by, move |deployment, change| {
+        deployment.rollback(to.as_ref(), change)
+    })
+    .await
 }
 
-fn roll_back(
-    deployment: &Deployment,
-    to: Option<&Selector>,
+/// Changes a deployment without loading anything, and shows what came of it.
+async fn change(
+    context: &Context,
+    deployment: Arc<Deployment>,
     by: String,
-) -> Result<Swap, RollbackRefusal> {
-    let at = SystemTime::now();
-    deployment.rollback(to, Change { at, by, allow_schema_change: true })
+    change: impl FnOnce(&Deployment, Change) -> Result<Swap, RollbackRefusal> + Send + 'static,
+) -> Result<Response, Refusal> {
+    let changed = Arc::clone(&deployment);
+    // It waits for the disk, and for a swap that compares schemas: not on the reactor.
+    let swap = tokio::task::spawn_blocking(move || {
+        let at = SystemTime::now();
+        change(&changed, Change { at, by, allow_schema_change: true })
+    });
+    let swap = swap.await.map_err(|_| Refusal::Panicked)?;
+    let outcome = swap.as_ref().map_or("refused", |swap| swap.outcome.as_str());
+    context.metrics.swap(deployment.name(), outcome);
+    let swap = swap.map_err(Refusal::Rollback)?;
+    let done = Done::from(&swap);
+    context.loader.retire(swap.retired);
+    Ok(show_done(deployment.name(), &done))
 }
 
 /// `GET /admin/models/{m}/revisions`.
@@ -162,7 +224,8 @@ pub(crate) async fn revisions(
     let mut out = b"{\"model\":".to_vec();
     json::write_str(&mut out, deployment.name().as_str());
     out.extend_from_slice(b",\"revisions\":[");
-    json::write_list(&mut out, deployment.revisions(), |out, known| {
+    let state = deployment.state();
+    json::write_list(&mut out, &state.known, |out, known| {
         let head = format!(
             "{{\"number\":{},\"revision\":\"{}\",\"state\":\"{}\",\"loaded_at\":\"{}\",\"by\":",
             known.number,
@@ -175,20 +238,54 @@ pub(crate) async fn revisions(
         out.push(b'}');
     });
     out.extend_from_slice(b"],\"events\":[");
+    let digest = |number: u64| {
+        state.revision(number).map_or(String::new(), |known| known.digest.to_string())
+    };
     json::write_list(&mut out, deployment.events(), |out, event| {
         let from = event.from.map_or("null".to_owned(), |number| number.to_string());
         let head = format!(
-            "{{\"at\":\"{}\",\"event\":\"{}\",\"from\":{from},\"to\":{},\"by\":",
+            "{{\"at\":\"{}\",\"event\":\"{}\",\"from\":{from},\"to\":{},\"revision\":\"{}\",\"by\":",
             Rfc3339(event.at),
             event.kind.as_str(),
             event.to,
+            digest(event.to),
         );
         out.extend_from_slice(head.as_bytes());
         json::write_str(out, &event.by);
+        if let Some(note) = &event.note {
+            out.extend_from_slice(b",\"note\":");
+            json::write_str(out, note);
+        }
         out.push(b'}');
     });
     out.extend_from_slice(b"]}");
     Ok(json::response(StatusCode::OK, out.into()))
+}
+
+/// `GET /admin/models/{m}/revisions/{r}/artifact`: the bytes that were deployed.
+pub(crate) async fn artifact(
+    State(context): State<Arc<Context>>,
+    Path((name, version)): Path<(String, String)>,
+) -> Result<Response, Refusal> {
+    let deployment = context.deployment(&name)?;
+    let selector: Selector =
+        version.parse().map_err(|cause: _| Refusal::UnknownVersion(ToString::to_string(&cause)))?;
+    let known = deployment.known(&selector).map_err(|cause| Refusal::Deploy(cause.into()))?;
+    let KnownRevision { digest, number, .. } = known;
+    // One artifact in memory at a time.
+    let _turn = context.uploads.acquire().await.map_err(|_| Refusal::Panicked)?;
+    let store = Arc::clone(&context.store);
+    let bytes = tokio::task::spawn_blocking(move || store.artifact(&digest)).await;
+    let bytes = bytes.map_err(|_| Refusal::Panicked)?;
+    let bytes = bytes.map_err(|cause| Refusal::Deploy(DeployError::Store(cause)))?;
+    let mut response = Response::new(axum::body::Body::from(bytes));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/zip"));
+    let file = format!("attachment; filename=\"{}-{number}.zip\"", deployment.name());
+    if let Ok(value) = HeaderValue::from_str(&file) {
+        headers.insert(header::CONTENT_DISPOSITION, value);
+    }
+    Ok(response)
 }
 
 fn show_done(name: &ModelName, done: &Done) -> Response {
@@ -197,14 +294,24 @@ fn show_done(name: &ModelName, done: &Done) -> Response {
     let revision = |revision: &Revision| {
         format!("\"number\":{},\"revision\":\"{}\"", revision.number(), revision.digest())
     };
-    let previous = done.previous.as_ref();
+    let beside = |other: Option<&Arc<Revision>>| {
+        other.map_or("null".to_owned(), |other| format!("{{{}}}", revision(other)))
+    };
     let rest = format!(
         ",\"outcome\":\"{}\",{},\"previous\":{}",
         done.outcome.as_str(),
         revision(&done.current),
-        previous.map_or("null".to_owned(), |previous| format!("{{{}}}", revision(previous))),
+        beside(done.previous.as_ref()),
     );
     out.extend_from_slice(rest.as_bytes());
+    if let Some((canary, share)) = &done.canary {
+        let canary = revision(canary);
+        let canary = format!(",\"canary\":{{{canary},\"share\":{}}}", share.ratio());
+        out.extend_from_slice(canary.as_bytes());
+    }
+    if let Some(shadow) = &done.shadow {
+        out.extend_from_slice(format!(",\"shadow\":{}", beside(Some(shadow))).as_bytes());
+    }
     out.extend_from_slice(b",\"warnings\":[");
     // Warnings belong to what was brought, not to what has stood for long.
     let is_new = matches!(done.outcome, Outcome::Deployed | Outcome::Swapped);
