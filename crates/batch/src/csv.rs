@@ -225,6 +225,62 @@ pub(crate) fn is_blank(record: &[u8]) -> bool {
     matches!(record, b"\n" | b"\r\n" | b"\r" | b"")
 }
 
+/// Text that is no CSV.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {reason}")]
+pub struct CsvMistake {
+    /// Where the record begins, from 1.
+    pub line: u64,
+    /// What is wrong with it.
+    pub reason: &'static str,
+}
+
+/// Gives each record of a text to `record`, with the line that it begins on; blank lines are passed
+/// over. A byte order mark is none of the first field's characters.
+///
+/// `record` says whether to go on.
+///
+/// # Errors
+/// A quote that does not fit, or that is not closed.
+pub fn read_csv<'t>(
+    text: &'t str,
+    delimiter: u8,
+    mut record: impl FnMut(u64, &[Cow<'t, str>]) -> bool,
+) -> Result<(), CsvMistake> {
+    let mut rest = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let (mut line, mut fields) = (1, Vec::new());
+    while !rest.is_empty() {
+        let (len, lines) = match record_end(rest.as_bytes(), delimiter) {
+            End::At { bytes, lines } => (bytes, lines),
+            End::Open { in_quotes: false } => (rest.len(), 1),
+            End::Open { in_quotes: true } => {
+                return Err(CsvMistake { line, reason: "a quoted field has no closing quote" });
+            }
+        };
+        let (this, behind) = rest.split_at_checked(len).unwrap_or((rest, ""));
+        if !is_blank(this.as_bytes()) {
+            fields.clear();
+            let mut scan = Fields::new(this, delimiter);
+            loop {
+                let field = scan.next().map_err(|BadQuote| CsvMistake {
+                    line,
+                    reason: "text stands behind a closing quote",
+                })?;
+                fields.push(field.text);
+                if field.last {
+                    break;
+                }
+            }
+            if !record(line, &fields) {
+                return Ok(());
+            }
+        }
+        line = line.saturating_add(lines);
+        rest = behind;
+    }
+    Ok(())
+}
+
 /// Appends `text` as a field of comma-separated output.
 pub(crate) fn write_field(out: &mut Vec<u8>, text: &str) {
     if !text.bytes().any(|byte| matches!(byte, b'"' | b',' | b'\n' | b'\r')) {
@@ -313,6 +369,20 @@ mod tests {
             check(text, delimiter, None);
         }
         check(".5\n", b'.', Some((None, false, "5\n")));
+    }
+
+    #[test]
+    fn a_whole_text_at_once() {
+        let mut found = Vec::new();
+        let read = read_csv("\u{feff}a,b\r\n\n1,\"x\ny\"\n2,", b',', |line, fields| {
+            found.push(format!("{line}: {}", fields.join("|")));
+            true
+        });
+        assert_eq!(read, Ok(()));
+        assert_eq!(found, ["1: a|b", "3: 1|x\ny", "5: 2|"]);
+        let cut = read_csv("a\n\"b", b',', |_, _| true).unwrap_err();
+        assert_eq!(cut.to_string(), "line 2: a quoted field has no closing quote");
+        assert_eq!(read_csv("a\n\"b", b',', |_, _| false), Ok(()));
     }
 
     #[test]

@@ -33,8 +33,9 @@ mod table;
 mod words;
 mod worker;
 
+pub use csv::{CsvMistake, read_csv};
 pub use error::BatchError;
 pub use job::{Job, run};
-pub use render::write_json_part;
+pub use render::{CsvForm, write_json_part};
 pub use source::{Compression, Format, Source};
 pub use summary::{ColumnConversions, MissingColumns, Refusal, Summary};

@@ -1,5 +1,6 @@
 //! What all requests share.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -18,6 +19,7 @@ use crate::lane::Lane;
 use crate::loader::Loader;
 use crate::metrics::Metrics;
 use crate::request_id::RequestIds;
+use crate::settings::Settings;
 use crate::store::Store;
 
 /// One per server, behind an `Arc`.
@@ -33,6 +35,9 @@ pub(crate) struct Context {
     pub(crate) metrics: Arc<Metrics>,
     /// Shared with the thread that reads keys again.
     pub(crate) auth: Arc<Auth>,
+    pub(crate) settings: Settings,
+    /// Folders from which models are loaded by name.
+    pub(crate) artifact_roots: Vec<PathBuf>,
     pub(crate) limits: Limits,
     pub(crate) slo: Duration,
     pub(crate) ids: RequestIds,

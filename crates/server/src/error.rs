@@ -127,6 +127,16 @@ impl Refusal {
         }
     }
 
+    /// A refused row of a request that asked for strictness.
+    pub(crate) fn strictly(self) -> Self {
+        match self {
+            Self::Row { row, kind, column, message, .. } => {
+                Self::Row { row, kind, column, message, is_strict: true }
+            }
+            other => other,
+        }
+    }
+
     /// What went wrong, where, and what to do.
     fn message(&self) -> String {
         match self {

@@ -1,9 +1,11 @@
-//! How the answers of a revision look on the wire: prepared once, used by every request.
+//! What the protocols keep of a revision: how its answers look on the wire, prepared once, and what
+//! it did so far.
 
 use stemson_mojo::{Category, Model, Options, Part};
 
 use crate::json;
 use crate::oip::OutputTensor;
+use crate::statistics::Statistics;
 
 /// What the encoders need of a model.
 #[derive(Debug)]
@@ -18,6 +20,7 @@ pub(crate) struct Face {
     pub(crate) contribution_keys: Vec<Vec<u8>>,
     /// Length of a word's vector, else 0.
     pub(crate) word_dims: usize,
+    pub(crate) statistics: Statistics,
 }
 
 impl Face {
@@ -46,6 +49,7 @@ impl Face {
                 _ => 0,
             },
             parts,
+            statistics: Statistics::default(),
         }
     }
 

@@ -9,6 +9,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use crate::coding::Coding;
 use crate::error::Refusal;
 
 /// Reads a whole body with a seed.
@@ -187,11 +188,13 @@ pub(crate) struct Wire {
     pub(crate) content_type: &'static str,
     /// Bytes of JSON before those of the tensors, where there are such.
     pub(crate) json_bytes: Option<usize>,
+    /// How the body is compressed.
+    pub(crate) coding: Option<Coding>,
 }
 
 impl Wire {
     pub(crate) fn json(body: Bytes) -> Self {
-        Self { body, content_type: "application/json", json_bytes: None }
+        Self { body, content_type: "application/json", json_bytes: None, coding: None }
     }
 }
 
@@ -202,6 +205,10 @@ impl IntoResponse for Wire {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.content_type));
         if let Some(bytes) = self.json_bytes {
             headers.insert(JSON_BYTES, HeaderValue::from(bytes));
+        }
+        if let Some(coding) = self.coding {
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
+            headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
         }
         response
     }

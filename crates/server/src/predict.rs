@@ -35,6 +35,11 @@ pub(crate) trait Call: Send + 'static {
         body.len() <= INLINE_BODY_BYTES
     }
 
+    /// How many bytes this body costs.
+    fn weight(&self, body: &[u8]) -> usize {
+        body.len()
+    }
+
     /// Reads the body into `rows`.
     fn decode(&mut self, body: &[u8], rows: &mut Rows) -> Result<(), Refusal>;
 
@@ -65,6 +70,8 @@ pub(crate) struct Answer<R> {
     pub(crate) queued: Option<Duration>,
     /// Time of scoring, of all threads together.
     pub(crate) computed: Duration,
+    pub(crate) decoding: Duration,
+    pub(crate) encoding: Duration,
 }
 
 /// What becomes of a request.
@@ -99,17 +106,20 @@ pub(crate) async fn predict<C: Call>(
         return on_lane_whole(context, revision, call, body, clock).await;
     }
     let mut rows = Rows::new(revision, context.limits);
+    let begun = Instant::now();
     call.decode(&body, &mut rows)?;
+    let decoding = begun.elapsed();
     drop(body);
     let allowed = clock.allowed(call.timeout());
     let deadline = clock.deadline(allowed);
     let cost = rows.cost();
     let work = Work { cost: cost.predict(rows.len()), piece: cost.predict(rows.piece_len()) };
     if work.cost <= INLINE_TIME {
-        return score_inline(&call, rows);
+        return score_inline(&call, rows, decoding);
     }
     let admitted = context.gate.offer(Instant::now(), work, deadline)?;
     let (job, answer) = Job::new(context, rows.revision(), call, admitted, allowed, deadline);
+    job.state().decoding = decoding;
     for task in job.pieces(rows) {
         context.lane.push(task);
     }
@@ -120,7 +130,7 @@ pub(crate) async fn predict<C: Call>(
     }
 }
 
-fn score_inline<C: Call>(call: &C, rows: Rows) -> Outcome<C::Reply> {
+fn score_inline<C: Call>(call: &C, rows: Rows, decoding: Duration) -> Outcome<C::Reply> {
     let revision = Arc::clone(rows.revision());
     let (n, ask) = (rows.len(), rows.ask());
     let mut pieces = rows.into_pieces();
@@ -129,7 +139,10 @@ fn score_inline<C: Call>(call: &C, rows: Rows) -> Outcome<C::Reply> {
     let computed = begun.elapsed();
     revision.cost_of(ask.options).observe(n, computed);
     let scored = Scored::new(revision, ask, pieces);
-    Ok(Answer { reply: call.encode(&scored)?, rows: n, queued: None, computed })
+    let begun = Instant::now();
+    let reply = call.encode(&scored)?;
+    let encoding = begun.elapsed();
+    Ok(Answer { reply, rows: n, queued: None, computed, decoding, encoding })
 }
 
 /// Everything on the lane, the decoding too.
@@ -142,7 +155,7 @@ async fn on_lane_whole<C: Call>(
 ) -> Outcome<C::Reply> {
     let allowed = clock.allowed(None);
     let deadline = clock.deadline(allowed);
-    let work = Work::whole(revision.byte_cost().predict(body.len()));
+    let work = Work::whole(revision.byte_cost().predict(call.weight(&body)));
     let admitted = context.gate.offer(Instant::now(), work, deadline)?;
     let (job, answer) = Job::new(context, &revision, call, admitted, allowed, deadline);
     context.lane.push(Box::new(move || job.decode(&body, clock)));
@@ -171,8 +184,9 @@ struct State<C: Call> {
     ask: Ask,
     /// When the first task began.
     begun_at: Option<Instant>,
-    /// Bytes of a body that was decoded here, and how long that took.
-    decoded: Option<(usize, Duration)>,
+    /// Weight of a body that was decoded here.
+    weight: Option<usize>,
+    decoding: Duration,
     /// In their order, as they are done.
     scored: Vec<Option<Batch>>,
     missing: usize,
@@ -195,7 +209,8 @@ impl<C: Call> Job<C> {
             deadline,
             ask: Ask::default(),
             begun_at: None,
-            decoded: None,
+            weight: None,
+            decoding: Duration::ZERO,
             scored: Vec::new(),
             missing: 0,
         };
@@ -242,7 +257,8 @@ impl<C: Call> Job<C> {
             let decoded = state.call.decode(body, &mut rows);
             state.allowed = clock.allowed(state.call.timeout());
             state.deadline = clock.deadline(state.allowed);
-            state.decoded = Some((body.len(), begun.elapsed()));
+            state.weight = Some(state.call.weight(body));
+            state.decoding = begun.elapsed();
             decoded
         };
         match decoded {
@@ -291,13 +307,22 @@ impl<C: Call> Job<C> {
         let begun = Instant::now();
         let reply = state.call.encode(&scored);
         let computed = Duration::from_nanos(self.computed_ns.load(Ordering::Relaxed));
-        if let Some((bytes, decoding)) = state.decoded {
-            self.revision.byte_cost().observe(bytes, decoding + computed + begun.elapsed());
+        let (decoding, encoding) = (state.decoding, begun.elapsed());
+        // What explanations cost says nothing of the next body.
+        if let Some(bytes) = state.weight.filter(|_| state.ask.explanations().next().is_none()) {
+            self.revision.byte_cost().observe(bytes, decoding + computed + encoding);
         }
         let queued = state.begun_at.map(|at| at.duration_since(self.pushed_at));
         drop(state);
         let rows = scored.len();
-        self.answer(reply.map(|reply| Answer { reply, rows, queued, computed }));
+        self.answer(reply.map(|reply| Answer {
+            reply,
+            rows,
+            queued,
+            computed,
+            decoding,
+            encoding,
+        }));
     }
 
     /// Whether the answer is still wanted, and can still come in time.

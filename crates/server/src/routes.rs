@@ -12,16 +12,23 @@ use axum::routing::{get, post};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
 use crate::auth::Caller;
+use crate::coding::Coded;
 use crate::context::{self, Context};
 use crate::error::Refusal;
+use crate::face::Face;
+use crate::json::Wire;
+use crate::oip::extensions;
 use crate::predict::{self, Call, Clock};
-use crate::{admin, health, oip, v1};
+use crate::statistics::Took;
+use crate::{admin, health, mlflow, oip, v1};
 
 /// What the inference listener answers.
 pub(crate) fn inference(context: Arc<Context>) -> Router {
     let router = Router::new()
         .route("/v1/models", get(v1::list))
         .route("/v1/models/{model}", get(v1::model).post(v1::predict))
+        .route("/invocations", post(mlflow::invocations))
+        .route("/ping", get(mlflow::ping))
         .route("/v2", get(oip::server))
         .route("/v2/", get(oip::server))
         .route("/v2/health/live", get(health::live))
@@ -29,10 +36,30 @@ pub(crate) fn inference(context: Arc<Context>) -> Router {
         .route("/v2/models/{model}", get(oip::model))
         .route("/v2/models/{model}/ready", get(oip::model_ready))
         .route("/v2/models/{model}/infer", post(oip::infer))
+        .route("/v2/models/{model}/config", get(extensions::config))
+        .route("/v2/models/{model}/versions/{version}/config", get(extensions::version_config))
         .route("/v2/models/{model}/versions/{version}", get(oip::model_version))
         .route("/v2/models/{model}/versions/{version}/ready", get(oip::model_version_ready))
-        .route("/v2/models/{model}/versions/{version}/infer", post(oip::infer_version));
+        .route("/v2/models/{model}/versions/{version}/infer", post(oip::infer_version))
+        .merge(extensions());
     finish(router, context)
+}
+
+/// The extensions of the Open Inference Protocol.
+fn extensions() -> Router<Arc<Context>> {
+    Router::new()
+        .route("/v2/repository/index", post(extensions::index))
+        .route("/v2/repository/models/{model}/load", post(extensions::load))
+        .route("/v2/repository/models/{model}/unload", post(extensions::unload))
+        .route("/v2/models/stats", get(extensions::stats))
+        .route("/v2/models/{model}/stats", get(extensions::model_stats))
+        .route("/v2/models/{model}/versions/{version}/stats", get(extensions::version_stats))
+        .route("/v2/trace/setting", get(extensions::trace).post(extensions::set_trace))
+        .route(
+            "/v2/models/{model}/trace/setting",
+            get(extensions::model_trace).post(extensions::set_model_trace),
+        )
+        .route("/v2/logging", get(extensions::log).post(extensions::set_log))
 }
 
 /// What the admin listener answers.
@@ -79,7 +106,7 @@ pub(crate) fn wrong_method(request: &Request) -> Refusal {
 pub(crate) struct Arrival(pub(crate) Instant);
 
 /// A prediction from its head to its answer: find the revision, take the body, predict, count.
-pub(crate) async fn predict<C: Call<Reply: IntoResponse>>(
+pub(crate) async fn predict<C: Call<Reply = Wire>>(
     context: &Context,
     model: &str,
     version: Option<&str>,
@@ -95,17 +122,28 @@ pub(crate) async fn predict<C: Call<Reply: IntoResponse>>(
     let revision = Arc::clone(&chosen.revision);
     let arrival = request.extensions().get::<Arrival>().map_or_else(Instant::now, |at| at.0);
     let traffic = context.metrics.begin(deployment.name(), &revision, protocol, arrival);
+    let face = revision.prepared(Face::new);
     let answer = async {
         let timeout = context::timeout(request.headers())?;
         let clock = Clock { arrival, timeout, slo: context.slo };
         let limit = context.limits.body_bytes_max as u64;
+        let call = Coded::new(call, request.headers(), context.limits.body_bytes_max)?;
         let body = body(request, limit, "body_mib").await?;
         predict::predict(context, revision, call, body, clock).await
     };
     let answer = answer.await;
     context.observe(&deployment, &chosen, arrival, answer.as_ref().err());
+    let statistics = &face.statistics;
     match answer {
         Ok(answer) => {
+            let took = Took {
+                whole: arrival.elapsed(),
+                queued: answer.queued.unwrap_or_default(),
+                decoding: answer.decoding,
+                scoring: answer.computed,
+                encoding: answer.encoding,
+            };
+            statistics.success(answer.rows, took);
             if let Some(queued) = answer.queued {
                 traffic.queued(queued);
             }
@@ -117,6 +155,7 @@ pub(crate) async fn predict<C: Call<Reply: IntoResponse>>(
             if let Refusal::Shed { reason, .. } = refusal {
                 context.metrics.shed(reason);
             }
+            statistics.fail(arrival.elapsed());
             traffic.end(refusal.outcome());
             Err(refusal)
         }

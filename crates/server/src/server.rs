@@ -24,6 +24,7 @@ use crate::metrics::Metrics;
 use crate::request_id::RequestIds;
 use crate::restore::restore;
 use crate::routes;
+use crate::settings::Settings;
 use crate::shutdown::{ShutdownHandle, Signal, Signals};
 use crate::store::Store;
 use crate::upkeep::Upkeep;
@@ -89,7 +90,7 @@ impl Server {
             metrics: Arc::clone(&metrics),
             store: Arc::clone(&store),
             options: config.load_options,
-            artifact_roots: config.artifact_roots,
+            artifact_roots: config.artifact_roots.clone(),
             artifact_bytes_max: config.limits.artifact_bytes_max,
             keep_revisions: config.keep_revisions,
             trial: config.trial,
@@ -106,6 +107,8 @@ impl Server {
             uploads: Semaphore::new(1),
             metrics,
             auth,
+            settings: Settings::default(),
+            artifact_roots: config.artifact_roots,
             limits: config.limits,
             slo: config.slo,
             ids: RequestIds::new(),

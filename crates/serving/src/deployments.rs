@@ -1,7 +1,7 @@
 //! All names under which models answer.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 
@@ -17,6 +17,8 @@ pub struct Deployments {
     by_name: ArcSwap<BTreeMap<ModelName, Arc<Deployment>>>,
     /// Held while the map is replaced.
     writer: Mutex<()>,
+    /// Taken out of answering, with all they know.
+    parked: Mutex<BTreeMap<ModelName, Arc<Deployment>>>,
     journal: Arc<dyn Journal>,
 }
 
@@ -34,7 +36,12 @@ impl Deployments {
 
     /// No deployment yet; changes go to the journal first.
     pub fn with_journal(journal: Arc<dyn Journal>) -> Self {
-        Self { by_name: ArcSwap::default(), writer: Mutex::default(), journal }
+        Self {
+            by_name: ArcSwap::default(),
+            writer: Mutex::default(),
+            parked: Mutex::default(),
+            journal,
+        }
     }
 
     /// The deployment of a name.
@@ -68,6 +75,13 @@ impl Deployments {
             drop(writer);
             return deployment.swap(candidate, change);
         }
+        let parked = self.parked_names().get(name).cloned();
+        if let Some(deployment) = parked {
+            let swap = deployment.swap(candidate, change)?;
+            self.insert(deployment);
+            self.parked_names().remove(name);
+            return Ok(swap);
+        }
         let journal = Arc::clone(&self.journal);
         let deployment = Arc::new(Deployment::new(name.clone(), candidate, change, journal)?);
         let warm = deployment.warm();
@@ -75,6 +89,34 @@ impl Deployments {
         Ok(Swap { outcome: Outcome::Deployed, warm, retired: Vec::new() })
     }
 
+    /// Takes a deployment out of answering; its revisions stay warm. False: there is none.
+    pub fn park(&self, name: &ModelName) -> bool {
+        let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut by_name = BTreeMap::clone(&self.by_name.load());
+        let Some(deployment) = by_name.remove(name) else { return false };
+        self.parked_names().insert(name.clone(), deployment);
+        self.by_name.store(Arc::new(by_name));
+        true
+    }
+
+    /// Lets a parked deployment answer again. False: there is none.
+    pub fn unpark(&self, name: &ModelName) -> bool {
+        let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(deployment) = self.parked_names().remove(name) else { return false };
+        self.insert(deployment);
+        true
+    }
+
+    /// The deployments that are parked, by name.
+    pub fn parked(&self) -> Vec<Arc<Deployment>> {
+        self.parked_names().values().cloned().collect()
+    }
+
+    fn parked_names(&self) -> MutexGuard<'_, BTreeMap<ModelName, Arc<Deployment>>> {
+        self.parked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// To be called by whoever is the writer.
     fn insert(&self, deployment: Arc<Deployment>) {
         let mut by_name = BTreeMap::clone(&self.by_name.load());
         by_name.insert(deployment.name().clone(), deployment);

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{ArrowError, DataType, Schema};
-use stemson_mojo::{Batch, Model};
+use stemson_mojo::{Batch, Model, Options};
 
 pub(crate) use encoder::Encoder;
 
@@ -108,5 +108,40 @@ impl Form {
     /// What makes bytes of tables, where the output is made of them.
     pub(crate) fn encoder(&self) -> Option<Encoder> {
         self.is_typed().then(|| Encoder::new(self.format))
+    }
+}
+
+/// How scored rows become the records of a CSV: the columns of H2O's tables, explanations behind
+/// them, `error` last where a row may be refused.
+#[derive(Debug)]
+pub struct CsvForm(Form);
+
+impl CsvForm {
+    /// `calibrated`: with calibrated probabilities. `words`: the callers' columns, where the model's
+    /// schema is open.
+    ///
+    /// # Errors
+    /// The model does not offer what is asked for, or two columns would have one name.
+    pub fn plan(
+        model: &Model,
+        options: Options,
+        calibrated: bool,
+        words: &[String],
+    ) -> Result<Self, BatchError> {
+        let job = Job { options, calibrated, output: Format::Csv, ..Job::default() };
+        Form::plan(model, &job, words).map(Self)
+    }
+
+    /// The first line.
+    pub fn header(&self) -> &[u8] {
+        self.0.header()
+    }
+
+    /// Appends the record of one row.
+    ///
+    /// # Panics
+    /// If the row was not scored.
+    pub fn write(&self, out: &mut Vec<u8>, batch: &Batch, row: usize) {
+        self.0.row(out, Row { number: 0, batch, place: row, kept: &[] });
     }
 }

@@ -321,7 +321,7 @@ fn show_done(name: &ModelName, done: &Done) -> Response {
     json::response(StatusCode::OK, out.into())
 }
 
-fn parse_name(name: &str) -> Result<ModelName, Refusal> {
+pub(crate) fn parse_name(name: &str) -> Result<ModelName, Refusal> {
     name.parse()
         .map_err(|cause: stemson_serving::ParseModelNameError| Refusal::BadName(cause.to_string()))
 }
@@ -337,7 +337,7 @@ fn media_type(request: &Request) -> Option<String> {
 }
 
 /// Who asks, for the log.
-fn by(request: &Request) -> String {
+pub(crate) fn by(request: &Request) -> String {
     let caller = request.extensions().get::<Caller>().and_then(Caller::id).unwrap_or("admin");
     let peer = request.extensions().get::<Peer>();
     peer.map_or_else(|| caller.to_owned(), |Peer(address)| format!("{caller} {}", address.ip()))
@@ -345,7 +345,7 @@ fn by(request: &Request) -> String {
 
 /// A browser names the site whose page sends a request. Without keys, any page that somebody on
 /// this machine looks at could otherwise bring its own model.
-fn refuse_other_sites(request: &Request) -> Result<(), Refusal> {
+pub(crate) fn refuse_other_sites(request: &Request) -> Result<(), Refusal> {
     let headers = request.headers();
     let Some(origin) = headers.get(header::ORIGIN) else {
         return Ok(());

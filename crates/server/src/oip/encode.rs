@@ -321,7 +321,8 @@ pub(super) fn write(
     }
     let json_bytes = Some(out.len());
     out.extend_from_slice(&bytes);
-    Wire { body: Bytes::from(out), content_type: "application/octet-stream", json_bytes }
+    let content_type = "application/octet-stream";
+    Wire { body: Bytes::from(out), content_type, json_bytes, coding: None }
 }
 
 fn write_output(out: &mut Vec<u8>, bytes: &mut Vec<u8>, output: &Output, scored: &Scored) {

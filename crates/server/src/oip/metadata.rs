@@ -1,6 +1,7 @@
 //! What a model takes and answers, as the protocol shows it.
 
 use axum::body::Bytes;
+use serde_json::{Value, json};
 use stemson_mojo::{Column, Kind, Role, Schema};
 use stemson_serving::{Deployment, Revision};
 
@@ -12,8 +13,51 @@ use crate::json;
 /// `{"name","version","extensions"}` of the server.
 pub(super) fn server() -> Bytes {
     let version = env!("CARGO_PKG_VERSION");
-    format!("{{\"name\":\"stemson\",\"version\":\"{version}\",\"extensions\":[]}}").into()
+    format!("{{\"name\":\"stemson\",\"version\":\"{version}\",\"extensions\":{EXTENSIONS}}}").into()
 }
+
+/// What is served besides the protocol itself, in Triton's words.
+const EXTENSIONS: &str = "[\"binary_tensor_data\",\"classification\",\"logging\",\
+    \"model_configuration\",\"model_repository\",\"model_repository(unload_dependents)\",\
+    \"parameters\",\"schedule_policy\",\"statistics\",\"trace\"]";
+
+/// The configuration of a revision in Triton's form. Batches have no dimension of their own: the
+/// first one of each tensor is the rows.
+pub(crate) fn config(deployment: &Deployment, revision: &Revision) -> Value {
+    let model = revision.model();
+    let face = revision.prepared(Face::new);
+    let tensor = |name: &str, datatype: Datatype, shape: &[i64]| {
+        let word = if datatype == Datatype::Bytes { "STRING" } else { datatype.name() };
+        json!({ "name": name, "data_type": format!("TYPE_{word}"), "dims": shape })
+    };
+    let inputs = inputs(model.schema());
+    let text = |value: &str| json!({ "string_value": value });
+    json!({
+        "name": deployment.name().as_str(),
+        "platform": PLATFORM,
+        "backend": "stemson",
+        "runtime": "",
+        "version_policy": { "latest": { "num_versions": 1 } },
+        "max_batch_size": 0,
+        "input": inputs.iter().map(|i| tensor(&i.name, i.datatype, &i.shape)).collect::<Vec<_>>(),
+        "output": face
+            .outputs
+            .iter()
+            .filter(|output| output.is_usual)
+            .map(|output| tensor(output.name, output.datatype, &output.shape()))
+            .collect::<Vec<_>>(),
+        "instance_group": [{ "name": deployment.name().as_str(), "kind": "KIND_CPU", "count": 1 }],
+        "default_model_filename": "model.zip",
+        "parameters": {
+            "digest": text(&revision.digest().to_string()),
+            "algorithm": text(model.algorithm()),
+            "category": text(model.category().as_str()),
+        },
+    })
+}
+
+/// What runs the models.
+const PLATFORM: &str = "h2o_mojo";
 
 /// `{"name","versions","platform","inputs","outputs"}` of one revision.
 ///
@@ -27,7 +71,7 @@ pub(super) fn model(deployment: &Deployment, revision: &Revision) -> Bytes {
     let mut numbers: Vec<u64> = warm.revisions().map(|revision| revision.number()).collect();
     numbers.sort_unstable();
     json::write_list(&mut out, numbers, |out, number| json::write_str(out, &number.to_string()));
-    out.extend_from_slice(b"],\"platform\":\"h2o_mojo\",\"inputs\":[");
+    out.extend_from_slice(format!("],\"platform\":\"{PLATFORM}\",\"inputs\":[").as_bytes());
     let face = revision.prepared(Face::new);
     json::write_list(&mut out, inputs(model.schema()), |out, input| write_tensor(out, &input));
     out.extend_from_slice(b"],\"outputs\":[");

@@ -3,6 +3,7 @@
 mod data;
 mod datatype;
 mod encode;
+pub(crate) mod extensions;
 mod layout;
 mod metadata;
 mod raw;

@@ -118,9 +118,9 @@ impl<'de> Visitor<'de> for Body<'_> {
     }
 }
 
-struct Instances<'r> {
-    rows: &'r mut Rows,
-    skip: Skip,
+pub(crate) struct Instances<'r> {
+    pub(crate) rows: &'r mut Rows,
+    pub(crate) skip: Skip,
 }
 
 impl<'de> DeserializeSeed<'de> for Instances<'_> {
@@ -155,7 +155,7 @@ impl<'de> Visitor<'de> for Instances<'_> {
 }
 
 /// The cells of one row while it is read.
-struct Line<'de> {
+pub(crate) struct Line<'de> {
     cells: Vec<Cell<'de>>,
     /// Texts that had to be unescaped, by column: they are not in the body as they are.
     unescaped: BTreeMap<usize, String>,
@@ -164,13 +164,13 @@ struct Line<'de> {
 }
 
 impl<'de> Line<'de> {
-    fn new(rows: &Rows) -> Self {
+    pub(crate) fn new(rows: &Rows) -> Self {
         let cells = vec![Cell::Absent; rows.model().schema().columns().len()];
         Self { cells, unescaped: BTreeMap::new(), names: BTreeMap::new() }
     }
 
     /// The place of a column of an open schema. Of equal keys the last one counts.
-    fn place(&mut self, name: Cow<'de, str>) -> usize {
+    pub(crate) fn place(&mut self, name: Cow<'de, str>) -> usize {
         let next = self.cells.len();
         let place = *self.names.entry(name).or_insert(next);
         if place == next {
@@ -180,7 +180,7 @@ impl<'de> Line<'de> {
     }
 
     /// Of equal keys the last one counts.
-    fn set(&mut self, column: usize, value: Value<'de>) {
+    pub(crate) fn set(&mut self, column: usize, value: Value<'de>) {
         self.unescaped.remove(&column);
         let cell = match value {
             Value::Cell(cell) => cell,
@@ -194,7 +194,8 @@ impl<'de> Line<'de> {
         }
     }
 
-    fn push(&mut self, rows: &mut Rows) -> bool {
+    #[must_use]
+    pub(crate) fn push(&mut self, rows: &mut Rows) -> bool {
         let pushed = if rows.model().schema().is_open() {
             let cell = |place: usize| match self.unescaped.get(&place) {
                 Some(text) => Cell::Text(text),
@@ -318,14 +319,16 @@ fn column(rows: &Rows, name: &str, next: usize) -> Option<usize> {
     if is_next { Some(next) } else { schema.index_of(name) }
 }
 
-enum Value<'de> {
+/// The value of a cell.
+pub(crate) enum Value<'de> {
     Cell(Cell<'de>),
     Unescaped(String),
 }
 
-struct CellValue<'n> {
-    position: Position,
-    name: &'n str,
+/// Reads a value, for the column of this name.
+pub(crate) struct CellValue<'n> {
+    pub(crate) position: Position,
+    pub(crate) name: &'n str,
 }
 
 impl<'de> DeserializeSeed<'de> for CellValue<'_> {

@@ -19,8 +19,9 @@ use crate::json::{self, Wire};
 use crate::predict::Call;
 use crate::routes;
 use crate::rows::{Rows, Scored};
+use crate::tabular::{Csv, ask_of_query};
 
-pub(crate) use decode::{Position, read_instance};
+pub(crate) use decode::{CellValue, Instances, Line, Position, Value, read_instance};
 
 /// `{m}:{verb}`, which no router can take apart.
 fn split(segment: &str) -> Option<(&str, &str)> {
@@ -67,7 +68,12 @@ pub(crate) async fn predict(
 ) -> Result<Response, Refusal> {
     match split(&segment) {
         Some((name, verb @ ("predict" | "explain"))) => {
-            let call = Predict { model: name.to_owned(), is_explain: verb == "explain" };
+            let call = Predict {
+                model: name.to_owned(),
+                is_explain: verb == "explain",
+                csv: Csv::of(request.headers()),
+                ask: ask_of_query(request.uri().query())?,
+            };
             routes::predict(&context, name, None, "v1", call, request).await
         }
         Some(_) => Err(routes::unknown_route(&request)),
@@ -79,16 +85,23 @@ pub(crate) async fn predict(
 struct Predict {
     model: String,
     is_explain: bool,
+    csv: Option<Csv>,
+    /// Options of the query; those of the body come over them.
+    ask: Ask,
 }
 
 impl Call for Predict {
     type Reply = Wire;
 
     fn decode(&mut self, body: &[u8], rows: &mut Rows) -> Result<(), Refusal> {
-        let mut ask = Ask::default();
+        let mut ask = self.ask;
         // As JSON Lines do: all that the model has.
         ask.options.reconstruct = rows.model().category() == Category::DimReduction;
-        ask.options.contributions = self.is_explain;
+        ask.options.contributions |= self.is_explain;
+        if let Some(csv) = self.csv {
+            rows.restart(ask)?;
+            return csv.read(body, rows);
+        }
         let mut asked = decode::read(body, ask, rows)?;
         asked.options.contributions |= self.is_explain;
         if asked != rows.ask() {
@@ -103,12 +116,7 @@ impl Call for Predict {
         if scored.ask().options.strict
             && let Some(refusal) = scored.first_refused()
         {
-            return Err(match refusal {
-                Refusal::Row { row, kind, column, message, .. } => {
-                    Refusal::Row { row, kind, column, message, is_strict: true }
-                }
-                other => other,
-            });
+            return Err(refusal.strictly());
         }
         Ok(Wire::json(encode::write(&self.model, scored, self.is_explain)))
     }

@@ -89,7 +89,7 @@ pub(crate) struct Reply {
     pub(crate) status: u16,
     headers: Vec<(String, String)>,
     pub(crate) body: String,
-    /// The body, where it is no text.
+    /// The body as it came.
     pub(crate) raw: Vec<u8>,
 }
 
@@ -213,10 +213,8 @@ impl Client {
         let length = reply.header("content-length").map_or(0, |n| n.parse().expect("a length"));
         let mut body = vec![0; length];
         self.stream.read_exact(&mut body).expect("the whole body");
-        match String::from_utf8(body) {
-            Ok(text) => reply.body = text,
-            Err(bytes) => reply.raw = bytes.into_bytes(),
-        }
+        reply.body = String::from_utf8_lossy(&body).into_owned();
+        reply.raw = body;
         reply
     }
 

@@ -1,0 +1,184 @@
+//! The routes of the protocol's extensions: repository, statistics, settings, configuration.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::metadata;
+use crate::context::{self, Context};
+use crate::error::Refusal;
+use crate::{admin, json, repository, routes, statistics};
+
+/// Bytes of a body that has no artifact in it.
+const SMALL_BODY_BYTES: u64 = 64 << 10;
+
+fn show(value: &impl Serialize) -> Response {
+    // What is shown here has no key that is no text.
+    let body = serde_json::to_vec(value).unwrap_or_default();
+    json::response(StatusCode::OK, body.into())
+}
+
+/// `POST /v2/repository/index`.
+pub(crate) async fn index(
+    State(context): State<Arc<Context>>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let body = routes::body(request, SMALL_BODY_BYTES, "body_mib").await?;
+    let ready_only = repository::read_index(&body)?;
+    Ok(show(&repository::index(&context, ready_only)))
+}
+
+/// `POST /v2/repository/models/{m}/load`.
+pub(crate) async fn load(
+    State(context): State<Arc<Context>>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    admin::refuse_other_sites(&request)?;
+    let by = admin::by(&request);
+    // One artifact in memory at a time.
+    let _turn = context.uploads.acquire().await.map_err(|_| Refusal::Panicked)?;
+    // Base64 takes four bytes for three.
+    let bytes_max = context.limits.artifact_bytes_max / 3 * 4 + SMALL_BODY_BYTES;
+    let body = routes::body(request, bytes_max, "artifact_mib").await?;
+    let parameters = if body.len() as u64 > SMALL_BODY_BYTES {
+        let read = tokio::task::spawn_blocking(move || repository::read_load(&body));
+        read.await.map_err(|_| Refusal::Panicked)??
+    } else {
+        repository::read_load(&body)?
+    };
+    repository::load(&context, &name, parameters, by).await?;
+    Ok(show(&json!({})))
+}
+
+/// `POST /v2/repository/models/{m}/unload`.
+pub(crate) async fn unload(
+    State(context): State<Arc<Context>>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    admin::refuse_other_sites(&request)?;
+    let body = routes::body(request, SMALL_BODY_BYTES, "body_mib").await?;
+    // `unload_dependents`: no model depends on another.
+    if !body.trim_ascii().is_empty() {
+        let read = serde_json::from_slice::<Map<String, Value>>(&body);
+        read.map_err(|cause| json::refusal(&cause))?;
+    }
+    repository::unload(&context, &name)?;
+    Ok(show(&json!({})))
+}
+
+/// `GET /v2/models/stats`.
+pub(crate) async fn stats(State(context): State<Arc<Context>>) -> Result<Response, Refusal> {
+    show_stats(&context, None, None)
+}
+
+/// `GET /v2/models/{m}/stats`.
+pub(crate) async fn model_stats(
+    State(context): State<Arc<Context>>,
+    Path(name): Path<String>,
+) -> Result<Response, Refusal> {
+    show_stats(&context, Some(&name), None)
+}
+
+/// `GET /v2/models/{m}/versions/{v}/stats`.
+pub(crate) async fn version_stats(
+    State(context): State<Arc<Context>>,
+    Path((name, version)): Path<(String, String)>,
+) -> Result<Response, Refusal> {
+    show_stats(&context, Some(&name), Some(&version))
+}
+
+fn show_stats(
+    context: &Context,
+    model: Option<&str>,
+    version: Option<&str>,
+) -> Result<Response, Refusal> {
+    let stats = statistics::of(context, model, version)?;
+    Ok(show(&json!({ "model_stats": stats })))
+}
+
+/// `GET /v2/models/{m}/config`.
+pub(crate) async fn config(
+    State(context): State<Arc<Context>>,
+    Path(name): Path<String>,
+) -> Result<Response, Refusal> {
+    show_config(&context, &name, None)
+}
+
+/// `GET /v2/models/{m}/versions/{v}/config`.
+pub(crate) async fn version_config(
+    State(context): State<Arc<Context>>,
+    Path((name, version)): Path<(String, String)>,
+) -> Result<Response, Refusal> {
+    show_config(&context, &name, Some(&version))
+}
+
+fn show_config(context: &Context, name: &str, version: Option<&str>) -> Result<Response, Refusal> {
+    let deployment = context.deployment(name)?;
+    let revision = context::revision(&deployment, version)?;
+    Ok(show(&metadata::config(&deployment, &revision)))
+}
+
+/// `GET /v2/trace/setting`.
+pub(crate) async fn trace(State(context): State<Arc<Context>>) -> Response {
+    show(&context.settings.trace(None))
+}
+
+/// `GET /v2/models/{m}/trace/setting`.
+pub(crate) async fn model_trace(
+    State(context): State<Arc<Context>>,
+    Path(name): Path<String>,
+) -> Result<Response, Refusal> {
+    context.deployment(&name)?;
+    Ok(show(&context.settings.trace(Some(&name))))
+}
+
+/// `POST /v2/trace/setting`.
+pub(crate) async fn set_trace(
+    State(context): State<Arc<Context>>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    admin::refuse_other_sites(&request)?;
+    let changes = changes(request).await?;
+    Ok(show(&context.settings.set_trace(None, &changes)?))
+}
+
+/// `POST /v2/models/{m}/trace/setting`.
+pub(crate) async fn set_model_trace(
+    State(context): State<Arc<Context>>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    admin::refuse_other_sites(&request)?;
+    context.deployment(&name)?;
+    let changes = changes(request).await?;
+    Ok(show(&context.settings.set_trace(Some(&name), &changes)?))
+}
+
+/// `GET /v2/logging`.
+pub(crate) async fn log(State(context): State<Arc<Context>>) -> Response {
+    show(&context.settings.log())
+}
+
+/// `POST /v2/logging`.
+pub(crate) async fn set_log(
+    State(context): State<Arc<Context>>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    admin::refuse_other_sites(&request)?;
+    let changes = changes(request).await?;
+    Ok(show(&context.settings.set_log(&changes)?))
+}
+
+async fn changes(request: Request) -> Result<Map<String, Value>, Refusal> {
+    let body = routes::body(request, SMALL_BODY_BYTES, "body_mib").await?;
+    if body.trim_ascii().is_empty() {
+        return Ok(Map::new());
+    }
+    serde_json::from_slice(&body).map_err(|cause| json::refusal(&cause))
+}
