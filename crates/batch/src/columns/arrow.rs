@@ -1,115 +1,242 @@
-//! Arrow IPC, as a stream or a file: a file is a stream between two marks, and is read as one.
+//! Arrow IPC: a stream is read message by message, a file by the places that its footer names.
+//!
+//! Writers differ: only the footer of a file says where its schema is. Lengths in a source are not
+//! believed before the bytes are there.
 
-use std::io::{BufRead, BufReader, Cursor, Read};
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom};
+use std::sync::Arc;
 
-use arrow_array::RecordBatch;
-use arrow_ipc::reader::StreamReader;
-use arrow_schema::ArrowError;
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_buffer::Buffer;
+use arrow_ipc::convert::try_fb_to_schema;
+use arrow_ipc::reader::{read_dictionary, read_record_batch};
+use arrow_ipc::{Block, MessageHeader, MetadataVersion, root_as_footer, root_as_message};
+use arrow_schema::{ArrowError, SchemaRef};
 
-use super::{Batches, ColumnField, Stop, all_names, select};
+use super::{Batches, ColumnField, Stop, all_names, ipc_buffers, select};
 use crate::plan::Names;
 
-/// Starts a file, zeros behind it, and ends it.
+/// Starts a file and ends it.
 const MARK: &[u8; 6] = b"ARROW1";
 
 /// Feather before it became Arrow's file.
 const FEATHER_1: &[u8] = b"FEA1";
 
-type Input = BufReader<Box<dyn Read + Send>>;
+/// Stands before the length of a message, since 0.15.
+const CONTINUATION: [u8; 4] = [0xFF; 4];
 
+type Stream = BufReader<Box<dyn Read + Send>>;
+
+/// `fields` of what is returned are places in the record batches.
 pub(super) fn open(
     mut stream: Box<dyn Read + Send>,
+    as_file: impl FnOnce(Box<dyn Read + Send>) -> io::Result<File>,
     source_name: &str,
     names: &Names,
 ) -> Result<(Batches, Vec<ColumnField>, Vec<String>), Stop> {
-    let mut start = words(&mut stream, 8)?;
+    let start = bytes(&mut stream, 8)?;
     if start.is_empty() {
-        return Err(Stop::Damaged("it is empty".to_owned()));
+        return Err(damaged("it is empty"));
     }
     if start.starts_with(FEATHER_1) {
-        let reason = "it is Feather of version 1: write it as version 2, which is Arrow";
-        return Err(Stop::Damaged(reason.to_owned()));
+        return Err(damaged("it is Feather of version 1: write it as version 2, which is Arrow"));
     }
     let is_file = start.starts_with(MARK);
-    if is_file {
-        // Zeros up to where its writer likes messages to start.
-        start.clear();
-        while start.iter().all(|byte| *byte == 0) {
-            start = words(&mut stream, 4)?;
-            if start.is_empty() {
-                return Err(Stop::Damaged("it ends in the middle".to_owned()));
+    let stream: Box<dyn Read + Send> = Box::new(Cursor::new(start).chain(stream));
+    let (schema, version, input) = if is_file {
+        file(as_file(stream)?)?
+    } else {
+        start_stream(BufReader::with_capacity(1 << 16, stream))?
+    };
+    let mut fields = select(schema.fields(), source_name, names)?;
+    let all = all_names(schema.fields());
+    let projection = fields.iter().map(|field| field.at).collect();
+    // The columns that are not wanted are not there.
+    for (at, field) in fields.iter_mut().enumerate() {
+        field.at = at;
+    }
+    let dictionaries = HashMap::new();
+    let messages = Messages { input, schema, version, projection, dictionaries, ended: false };
+    Ok((Box::new(messages), fields, all))
+}
+
+fn damaged(reason: impl Into<String>) -> Stop {
+    Stop::Damaged(reason.into())
+}
+
+impl From<ArrowError> for Stop {
+    fn from(error: ArrowError) -> Self {
+        Self::Damaged(error.to_string())
+    }
+}
+
+impl From<io::Error> for Stop {
+    fn from(cause: io::Error) -> Self {
+        Self::Damaged(cause.to_string())
+    }
+}
+
+/// The next bytes; fewer at the end.
+fn bytes(stream: &mut impl Read, len: u64) -> Result<Vec<u8>, Stop> {
+    let mut found = Vec::new();
+    stream.take(len).read_to_end(&mut found)?;
+    Ok(found)
+}
+
+/// So many bytes.
+fn exactly(stream: &mut impl Read, len: i64) -> Result<Vec<u8>, Stop> {
+    let wanted = u64::try_from(len).map_err(|_| damaged("a part of it has a negative length"))?;
+    let found = bytes(stream, wanted)?;
+    if found.len() as u64 != wanted {
+        return Err(damaged("it ends in the middle"));
+    }
+    Ok(found)
+}
+
+fn parsed<T, E: std::fmt::Display>(found: Result<T, E>) -> Result<T, Stop> {
+    found.map_err(|error| damaged(format!("its description of itself is damaged: {error}")))
+}
+
+type Opened = (SchemaRef, MetadataVersion, Input);
+
+fn file(mut file: File) -> Result<Opened, Stop> {
+    let len = file.metadata()?.len();
+    let end = len.checked_sub(10).ok_or_else(|| damaged("it ends in the middle"))?;
+    file.seek(SeekFrom::Start(end))?;
+    let last = exactly(&mut file, 10)?;
+    if !last.ends_with(MARK) {
+        return Err(damaged("it ends in the middle"));
+    }
+    let footer_len = u64::from(u32::from_le_bytes([last[0], last[1], last[2], last[3]]));
+    let start = end.checked_sub(footer_len);
+    file.seek(SeekFrom::Start(start.ok_or_else(|| damaged("its footer is longer than it is"))?))?;
+    let footer = exactly(&mut file, i64::try_from(footer_len).unwrap_or(i64::MAX))?;
+    let footer = parsed(root_as_footer(&footer))?;
+    let schema = footer.schema().ok_or_else(|| damaged("it has no schema"))?;
+    let blocks = |found: Option<flatbuffers::Vector<'_, Block>>| {
+        found.into_iter().flatten().copied().collect::<Vec<_>>()
+    };
+    let mut all = blocks(footer.dictionaries());
+    all.extend(blocks(footer.recordBatches()));
+    let input = Input::File { file, len, blocks: all.into_iter() };
+    Ok((Arc::new(try_fb_to_schema(schema)?), footer.version(), input))
+}
+
+fn start_stream(mut stream: Stream) -> Result<Opened, Stop> {
+    let message = next_in(&mut stream)?.ok_or_else(|| damaged("it ends in the middle"))?;
+    let message = parsed(root_as_message(&message))?;
+    let schema = message.header_as_schema();
+    let schema = schema.ok_or_else(|| damaged("it does not begin with a schema"))?;
+    let version = message.version();
+    Ok((Arc::new(try_fb_to_schema(schema)?), version, Input::Stream(stream)))
+}
+
+/// The description of the next message of a stream.
+fn next_in(stream: &mut Stream) -> Result<Option<Vec<u8>>, Stop> {
+    let mut start = bytes(stream, 4)?;
+    if start == CONTINUATION {
+        start = bytes(stream, 4)?;
+    }
+    match start[..] {
+        // Some writers say that it is the end, some just end.
+        [] | [0, 0, 0, 0] => Ok(None),
+        [a, b, c, d] => exactly(stream, i32::from_le_bytes([a, b, c, d]).into()).map(Some),
+        _ => Err(damaged("it ends in the middle")),
+    }
+}
+
+/// Its description and its body.
+type Message = (Vec<u8>, Vec<u8>);
+
+enum Input {
+    Stream(Stream),
+    File {
+        file: File,
+        len: u64,
+        /// Dictionaries, then record batches.
+        blocks: std::vec::IntoIter<Block>,
+    },
+}
+
+impl Input {
+    fn next(&mut self) -> Result<Option<Message>, Stop> {
+        match self {
+            Self::Stream(stream) => {
+                let Some(description) = next_in(stream)? else { return Ok(None) };
+                let body_len = parsed(root_as_message(&description))?.bodyLength();
+                Ok(Some((description, exactly(stream, body_len)?)))
+            }
+            Self::File { file, len, blocks } => {
+                let Some(block) = blocks.next() else { return Ok(None) };
+                let start = u64::try_from(block.offset()).ok().filter(|start| start <= len);
+                let start = start.ok_or_else(|| damaged("a part of it lies behind its end"))?;
+                file.seek(SeekFrom::Start(start))?;
+                let mut description = exactly(file, block.metaDataLength().into())?;
+                let words = if description.starts_with(&CONTINUATION) { 8 } else { 4 };
+                description.drain(..words.min(description.len()));
+                Ok(Some((description, exactly(file, block.bodyLength())?)))
             }
         }
     }
-    let rest: Box<dyn Read + Send> = Box::new(Cursor::new(start).chain(stream));
-    let reader = StreamReader::try_new(BufReader::with_capacity(1 << 16, rest), None);
-    let reader = reader.map_err(|error| stop(&error))?;
-    let schema = reader.schema();
-    let fields = select(schema.fields(), source_name, names)?;
-    let all = all_names(schema.fields());
-    Ok((Box::new(Messages { reader, is_file, ended: false }), fields, all))
-}
-
-/// The next bytes of the stream; fewer at its end.
-fn words(stream: &mut impl Read, bytes: u64) -> Result<Vec<u8>, Stop> {
-    let mut start = Vec::new();
-    let read = stream.take(bytes).read_to_end(&mut start);
-    read.map_err(|cause| Stop::Damaged(cause.to_string()))?;
-    Ok(start)
-}
-
-fn stop(error: &ArrowError) -> Stop {
-    Stop::Damaged(reason(error))
-}
-
-fn reason(error: &ArrowError) -> String {
-    let text = error.to_string();
-    if text.contains("zstd") {
-        return "its buffers are packed with Zstandard: write it with LZ4 or unpacked, or as \
-                Parquet"
-            .to_owned();
-    }
-    text
 }
 
 struct Messages {
-    reader: StreamReader<Input>,
-    is_file: bool,
+    input: Input,
+    schema: SchemaRef,
+    version: MetadataVersion,
+    /// Places of the wanted columns in the schema.
+    projection: Vec<usize>,
+    dictionaries: HashMap<i64, ArrayRef>,
     ended: bool,
 }
 
+impl Messages {
+    fn next_batch(&mut self) -> Result<Option<RecordBatch>, Stop> {
+        while let Some((description, body)) = self.input.next()? {
+            let message = parsed(root_as_message(&description))?;
+            match message.header_type() {
+                MessageHeader::DictionaryBatch => {
+                    let batch = message.header_as_dictionary_batch();
+                    let batch = batch.ok_or_else(|| damaged("a dictionary without a header"))?;
+                    ipc_buffers::dictionary(batch, body, |batch, body| {
+                        let body = Buffer::from_vec(body);
+                        let (schema, version) = (&self.schema, &self.version);
+                        read_dictionary(&body, batch, schema, &mut self.dictionaries, version)
+                    })?;
+                }
+                MessageHeader::RecordBatch => {
+                    let batch = message.header_as_record_batch();
+                    let batch = batch.ok_or_else(|| damaged("a record batch without a header"))?;
+                    return ipc_buffers::record_batch(batch, body, |batch, body| {
+                        read_record_batch(
+                            &Buffer::from_vec(body),
+                            batch,
+                            Arc::clone(&self.schema),
+                            &self.dictionaries,
+                            Some(&self.projection),
+                            &self.version,
+                        )
+                    })
+                    .map(Some);
+                }
+                other => return Err(damaged(format!("a message of type {other:?} in it"))),
+            }
+        }
+        Ok(None)
+    }
+}
+
 impl Iterator for Messages {
-    type Item = Result<RecordBatch, Box<dyn std::error::Error>>;
+    type Item = Result<RecordBatch, Stop>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.ended {
             return None;
         }
-        match self.reader.next() {
-            Some(batch) => {
-                self.ended = batch.is_err();
-                Some(batch.map_err(|error| reason(&error).into()))
-            }
-            None => {
-                self.ended = true;
-                let is_cut = self.is_file && !ends_with_mark(self.reader.get_mut());
-                is_cut.then(|| Err("it ends in the middle".into()))
-            }
-        }
-    }
-}
-
-/// Whether the rest of a file, the footer, is there.
-fn ends_with_mark(input: &mut Input) -> bool {
-    let mut last = Vec::new();
-    loop {
-        let Ok(bytes) = input.fill_buf() else { return false };
-        if bytes.is_empty() {
-            return last == MARK;
-        }
-        last.extend_from_slice(&bytes[bytes.len().saturating_sub(MARK.len())..]);
-        last.drain(..last.len().saturating_sub(MARK.len()));
-        let passed = bytes.len();
-        input.consume(passed);
+        let next = self.next_batch();
+        self.ended = !matches!(next, Ok(Some(_)));
+        next.transpose()
     }
 }

@@ -3,10 +3,13 @@
 
 mod arrow;
 mod cells;
+mod ipc_buffers;
 mod kept;
 mod parquet;
 mod zstd;
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use arrow_array::RecordBatch;
@@ -21,7 +24,7 @@ use crate::plan::{Names, Target};
 use crate::source::{Compression, Format, Source, unpack};
 
 /// Record batches, and why there are no more where something is wrong.
-type Batches = Box<dyn Iterator<Item = Result<RecordBatch, Box<dyn std::error::Error>>> + Send>;
+type Batches = Box<dyn Iterator<Item = Result<RecordBatch, Stop>> + Send>;
 
 /// A columnar source that is being read.
 pub(crate) struct Columns {
@@ -52,24 +55,28 @@ impl Columns {
     ) -> Result<(Self, Vec<ColumnField>, Vec<String>), BatchError> {
         let Source { name: source_name, format, compression, open, file } = source;
         let failed = |cause| BatchError::Open { source_name: source_name.clone(), cause };
+        // What is no file on disk, such as a pipe, can be opened once.
+        let file = file.filter(|_| compression == Compression::None).map(|open| open());
+        let file = file.transpose().map_err(failed)?;
+        let is_file = |file: &File| file.metadata().is_ok_and(|found| found.is_file());
+        let (file, stream): (_, Box<dyn Read + Send>) = match file {
+            Some(file) if is_file(&file) => {
+                let stream = file.try_clone().map_err(failed)?;
+                (Some(file), Box::new(stream))
+            }
+            Some(pipe) => (None, Box::new(pipe)),
+            None => (None, unpack(compression, open().map_err(failed)?)),
+        };
+        let as_file = |stream| file.map_or_else(|| spool(stream), Ok);
         let opened = match format {
             Format::Parquet => {
-                let file = match file.filter(|_| compression == Compression::None) {
-                    Some(file) => file().map_err(failed)?,
-                    None => {
-                        let stream = unpack(compression, open().map_err(failed)?);
-                        spool(stream).map_err(|cause| BatchError::Read {
-                            source_name: source_name.clone(),
-                            cause,
-                        })?
-                    }
-                };
+                let file = as_file(stream).map_err(|cause| BatchError::Read {
+                    source_name: source_name.clone(),
+                    cause,
+                })?;
                 guard(|| parquet::open(file, &source_name, names))
             }
-            _ => {
-                let stream = unpack(compression, open().map_err(failed)?);
-                guard(|| arrow::open(stream, &source_name, names))
-            }
+            _ => guard(|| arrow::open(stream, as_file, &source_name, names)),
         };
         let (batches, fields, all) = opened.map_err(|stop| stop.told(&source_name, format))?;
         Ok((Self { source_name, format, batches, ahead: None, taken: 0 }, fields, all))
@@ -91,7 +98,7 @@ impl Columns {
                 return Ok(Some((batch.slice(0, rows), first)));
             }
             let batches = &mut self.batches;
-            let next = guard(|| batches.next().transpose().map_err(Stop::from));
+            let next = guard(|| batches.next().transpose());
             match next.map_err(|stop| stop.told(&self.source_name, self.format))? {
                 None => return Ok(None),
                 next => self.ahead = next,
@@ -109,12 +116,6 @@ enum Stop {
 impl From<BatchError> for Stop {
     fn from(error: BatchError) -> Self {
         Self::Job(error)
-    }
-}
-
-impl From<Box<dyn std::error::Error>> for Stop {
-    fn from(error: Box<dyn std::error::Error>) -> Self {
-        Self::Damaged(error.to_string())
     }
 }
 
@@ -140,8 +141,8 @@ fn guard<T>(read: impl FnOnce() -> Result<T, Stop>) -> Result<T, Stop> {
     })
 }
 
-/// Parquet is read from its end: a stream goes to a file without a name first.
-fn spool(mut stream: impl std::io::Read) -> std::io::Result<std::fs::File> {
+/// Parquet and files of Arrow are read from their end: a stream goes to a file without a name first.
+fn spool(mut stream: impl Read) -> io::Result<File> {
     let mut file = tempfile::tempfile()?;
     std::io::copy(&mut stream, &mut file)?;
     Ok(file)

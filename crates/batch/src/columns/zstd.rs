@@ -1,4 +1,4 @@
-//! Pages of Parquet that are packed with Zstandard.
+//! Zstandard of columnar sources: pages of Parquet, and frames.
 
 use std::io::Read;
 
@@ -71,12 +71,16 @@ fn unpack(page: &[u8], plain: usize) -> Result<Bytes> {
     let mut bytes = levels.to_vec();
     // Nothing but nulls.
     if !packed.is_empty() {
-        let unpacked = StreamingDecoder::new(packed).map_err(|cause| damaged(cause.to_string()))?;
-        let mut unpacked = unpacked.take(PAGE_BYTES_MAX);
-        unpacked.read_to_end(&mut bytes).map_err(|cause| damaged(cause.to_string()))?;
-        if unpacked.limit() == 0 {
+        append(packed, PAGE_BYTES_MAX, &mut bytes).map_err(damaged)?;
+        if (bytes.len() - levels.len()) as u64 == PAGE_BYTES_MAX {
             return Err(damaged(format!("it is longer than {PAGE_BYTES_MAX} bytes")));
         }
     }
     Ok(bytes.into())
+}
+
+/// Unpacks a frame, up to so many bytes.
+pub(super) fn append(packed: &[u8], bytes_max: u64, out: &mut Vec<u8>) -> Result<(), String> {
+    let unpacked = StreamingDecoder::new(packed).map_err(|cause| cause.to_string())?;
+    unpacked.take(bytes_max).read_to_end(out).map(drop).map_err(|cause| cause.to_string())
 }

@@ -8,15 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::{Run, command};
-
-/// The environment that `cargo xtask test` makes.
-fn python() -> PathBuf {
-    let built = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
-    let python = built.with_file_name("tests-python").join("bin/python");
-    assert!(python.exists(), "{} is missing: `cargo xtask test` makes it", python.display());
-    python
-}
+use crate::{Run, command, python};
 
 fn apps() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/apps")

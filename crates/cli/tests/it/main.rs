@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "how a test fails")]
 
 mod artifact;
+mod columnar;
 mod corpus;
 mod event_loop;
 mod hot_swap;
@@ -54,6 +55,14 @@ fn stemson_fed(arguments: &[&str], input: &str) -> Run {
     let mut child = command.spawn().unwrap();
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
     child.wait_with_output().unwrap().into()
+}
+
+/// The environment that `cargo xtask test` makes.
+fn python() -> PathBuf {
+    let built = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let python = built.with_file_name("tests-python").join("bin/python");
+    assert!(python.exists(), "{} is missing: `cargo xtask test` makes it", python.display());
+    python
 }
 
 fn corpus() -> PathBuf {
