@@ -62,16 +62,16 @@ macro_rules! count {
 
 /// A key with a duration, from and to whole units.
 macro_rules! duration {
-    ($name:literal, $field:ident, $from:ident, $to:ident) => {
+    ($section:literal, $name:literal, $($field:ident).+, $from:ident, $to:ident) => {
         Key {
-            section: "server",
+            section: $section,
             name: $name,
             expected: COUNT,
             set: |config, value, _| {
-                config.$field = Duration::$from(value.as_integer()?.try_into().ok()?);
+                config.$($field).+ = Duration::$from(value.as_integer()?.try_into().ok()?);
                 Some(())
             },
-            show: |config| Value::Integer(config.$field.$to() as i64),
+            show: |config| Value::Integer(config.$($field).+.$to() as i64),
         }
     };
 }
@@ -105,6 +105,27 @@ macro_rules! text {
                 Some(())
             },
             show: |config| Value::String(config.$($field).+.clone().unwrap_or_default()),
+        }
+    };
+}
+
+/// A key that is on or off.
+macro_rules! switch {
+    ($section:literal, $name:literal, $($field:ident).+) => {
+        Key {
+            section: $section,
+            name: $name,
+            expected: "true or false",
+            set: |config, value, _| {
+                // The environment knows texts only.
+                config.$($field).+ = match value {
+                    Value::Boolean(is_on) => *is_on,
+                    Value::String(text) => text.parse().ok()?,
+                    _ => return None,
+                };
+                Some(())
+            },
+            show: |config| Value::Boolean(config.$($field).+),
         }
     };
 }
@@ -166,9 +187,9 @@ const KEYS: &[Key] = &[
     address!(http),
     address!(admin),
     count!("server", "compute_threads", compute_threads, 0),
-    duration!("slo_ms", slo, from_millis, as_millis),
-    duration!("drain_seconds", drain, from_secs, as_secs),
-    duration!("drain_delay_seconds", drain_delay, from_secs, as_secs),
+    duration!("server", "slo_ms", slo, from_millis, as_millis),
+    duration!("server", "drain_seconds", drain, from_secs, as_secs),
+    duration!("server", "drain_delay_seconds", drain_delay, from_secs, as_secs),
     count!("limits", "body_mib", limits.body_bytes_max, 20),
     count!("limits", "artifact_mib", limits.artifact_bytes_max, 20),
     count!("limits", "rows", limits.rows_max, 0),
@@ -176,6 +197,9 @@ const KEYS: &[Key] = &[
     count!("limits", "depth", limits.depth_max, 0),
     count!("limits", "header_kib", limits.header_bytes_max, 10),
     count!("limits", "connections", limits.connections_max, 0),
+    duration!("limits", "head_seconds", limits.head, from_secs, as_secs),
+    duration!("limits", "idle_seconds", limits.idle, from_secs, as_secs),
+    count!("limits", "body_bytes_per_second", limits.body_bytes_per_second_min, 0),
     count!("limits", "queued_requests", limits.queued_requests_max, 0),
     Key {
         section: "admin",
@@ -191,6 +215,10 @@ const KEYS: &[Key] = &[
             Value::Array(folders.map(|f| Value::String(f.display().to_string())).collect())
         },
     },
+    file!("tls", "certificate", tls.certificate),
+    file!("tls", "key", tls.key),
+    file!("tls", "client_ca", tls.client_ca),
+    switch!("tls", "client_certificate_required", tls.client_certificate_required),
     file!("auth", "keys_file", auth.keys_file),
     Key {
         section: "auth",
@@ -244,7 +272,7 @@ const KEYS: &[Key] = &[
 ];
 
 /// The last one is a list of its own form.
-const SECTIONS: [&str; 6] = ["server", "limits", "admin", "auth", "canary", "model"];
+const SECTIONS: [&str; 7] = ["server", "limits", "admin", "tls", "auth", "canary", "model"];
 
 /// Where state lives unless the configuration says otherwise.
 pub(crate) const DATA_DIR: &str = "stemson-data";

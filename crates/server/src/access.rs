@@ -1,4 +1,5 @@
-//! Who callers are, made from the configuration, and kept up while its files change.
+//! Who callers are and how listeners are encrypted: made from the configuration, and kept up while
+//! its files change.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use crate::auth::{Auth, JwksSource, Keyring, TokenConfig, Tokens, read_bounded};
 use crate::config::{Config, StartError, is_loopback};
 use crate::fetch;
+use crate::tls::{Tls, TlsConfig};
 use crate::upkeep::Watched;
 
 /// How often keys of tokens are fetched again.
@@ -15,8 +17,16 @@ const JWKS_PERIOD: Duration = Duration::from_mins(5);
 /// Bytes of a JWKS that is taken.
 const JWKS_BYTES_MAX: usize = 1 << 20;
 
-/// Reads keys for the first time, and says how they are read again.
-pub(crate) fn open(config: &Config) -> Result<(Arc<Auth>, Vec<Watched>), StartError> {
+/// What the files of the configuration say of callers.
+pub(crate) struct Access {
+    pub(crate) auth: Arc<Auth>,
+    pub(crate) tls: Option<Arc<Tls>>,
+    /// How all of it is read again.
+    pub(crate) watched: Vec<Watched>,
+}
+
+/// Reads keys and certificates for the first time, and says how they are read again.
+pub(crate) fn open(config: &Config) -> Result<Access, StartError> {
     let is_all_loopback = [config.http, config.admin].into_iter().all(is_loopback);
     let auth = Arc::new(Auth::new(config.auth.is_on(), is_all_loopback));
     let mut watched = Vec::new();
@@ -39,7 +49,14 @@ pub(crate) fn open(config: &Config) -> Result<(Arc<Auth>, Vec<Watched>), StartEr
         }
         watched.push(jwks(&auth, tokens, source));
     }
-    Ok((auth, watched))
+    let tls = if config.tls.is_on() {
+        let tls = Arc::new(Tls::open(&config.tls).map_err(StartError::Tls)?);
+        watched.push(certificates(&tls, &config.tls));
+        Some(tls)
+    } else {
+        None
+    };
+    Ok(Access { auth, tls, watched })
 }
 
 fn keys(auth: &Arc<Auth>, path: &Path) -> Watched {
@@ -70,6 +87,19 @@ fn jwks(auth: &Arc<Auth>, tokens: &TokenConfig, source: &JwksSource) -> Watched 
         reload: Box::new(move || {
             auth.set_tokens(read_tokens(&tokens, &source)?);
             Ok("keys of tokens read".to_owned())
+        }),
+    }
+}
+
+fn certificates(tls: &Arc<Tls>, config: &TlsConfig) -> Watched {
+    let (tls, config) = (Arc::clone(tls), config.clone());
+    Watched {
+        name: "certificates",
+        files: config.files(),
+        every: None,
+        reload: Box::new(move || {
+            tls.reload(&config)?;
+            Ok("certificates read".to_owned())
         }),
     }
 }

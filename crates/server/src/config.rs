@@ -11,6 +11,7 @@ use stemson_serving::{ModelName, TrialLimits};
 use crate::auth::{AuthConfig, KeysError};
 use crate::deploy_error::DeployError;
 use crate::store::StoreError;
+use crate::tls::TlsConfig;
 
 /// The configuration of a server, in the words of `stemson.toml`.
 #[derive(Debug, Clone)]
@@ -33,6 +34,8 @@ pub struct Config {
     pub artifact_roots: Vec<PathBuf>,
     /// Whom callers are known by.
     pub auth: AuthConfig,
+    /// How listeners are encrypted.
+    pub tls: TlsConfig,
     /// Whether listeners may be reached from other machines although there are no keys.
     pub insecure: bool,
     /// How artifacts are loaded.
@@ -62,6 +65,14 @@ pub struct Limits {
     pub header_bytes_max: usize,
     /// Connections of a listener (`connections`).
     pub connections_max: usize,
+    /// How long a new connection may take for the head of its first request (`head_seconds`).
+    pub head: Duration,
+    /// How long a connection may take for a later head, and so how long it may idle
+    /// (`idle_seconds`).
+    pub idle: Duration,
+    /// Bytes a second that a body must come with, after ten seconds of grace; 0: none
+    /// (`body_bytes_per_second`).
+    pub body_bytes_per_second_min: u64,
     /// Requests that are queued for the compute lane or computed there (`queued_requests`).
     pub queued_requests_max: usize,
 }
@@ -78,6 +89,7 @@ impl Default for Config {
             limits: Limits::default(),
             artifact_roots: Vec::new(),
             auth: AuthConfig::default(),
+            tls: TlsConfig::default(),
             insecure: false,
             load_options: LoadOptions::default(),
             data_dir: None,
@@ -97,6 +109,9 @@ impl Default for Limits {
             depth_max: 32,
             header_bytes_max: 32 << 10,
             connections_max: 4096,
+            head: Duration::from_secs(10),
+            idle: Duration::from_secs(75),
+            body_bytes_per_second_min: 240,
             queued_requests_max: 1024,
         }
     }
@@ -167,6 +182,9 @@ pub enum StartError {
         #[source]
         cause: DeployError,
     },
+    /// Certificates cannot be used.
+    #[error("[tls] {0}")]
+    Tls(String),
     /// The system gives no threads.
     #[error("cannot start a thread")]
     Thread(#[source] std::io::Error),
@@ -184,6 +202,7 @@ impl StartError {
             Self::Jwks { .. } => "bad_jwks",
             Self::Store(cause) => cause.kind(),
             Self::Restore { .. } => "cannot_restore",
+            Self::Tls(_) => "bad_tls",
             Self::Thread(_) => "no_thread",
         }
     }
@@ -205,7 +224,6 @@ impl StartError {
                 "each [[key]] has an id, a sha256 (printf %s \"$KEY\" | sha256sum) and scopes"
                     .to_owned(),
             ),
-            Self::Keys(_) | Self::Jwks { .. } => None,
             Self::Store(StoreError::Locked { .. }) => {
                 Some("end the other server, or give this one a --data-dir of its own".to_owned())
             }
@@ -213,7 +231,9 @@ impl StartError {
                 "put its artifact back into the data folder, or begin anew with another --data-dir"
                     .to_owned(),
             ),
-            Self::Store(_) | Self::Limit { .. } | Self::Thread(_) => None,
+            Self::Store(_) => None,
+            Self::Keys(_) | Self::Jwks { .. } | Self::Tls(_) => None,
+            Self::Limit { .. } | Self::Thread(_) => None,
         }
     }
 }
@@ -221,7 +241,7 @@ impl StartError {
 impl Config {
     /// Refuses what would be found out only later.
     pub(crate) fn check(&self) -> Result<(), StartError> {
-        let is_open = !self.insecure && !self.auth.is_on();
+        let is_open = !self.insecure && !self.auth.is_on() && !self.tls.client_certificate_required;
         for (listener, address) in [("http", self.http), ("admin", self.admin)] {
             if is_open && !is_loopback(address) {
                 return Err(StartError::PublicWithoutKeys { listener, address });
@@ -234,6 +254,8 @@ impl Config {
             ("depth", depth_max, 5),
             ("header_kib", header_bytes_max >> 10, 8),
             ("connections", connections_max, 1),
+            ("head_seconds", self.limits.head.as_secs() as usize, 1),
+            ("idle_seconds", self.limits.idle.as_secs() as usize, 1),
             ("queued_requests", self.limits.queued_requests_max, 1),
         ] {
             if found < least {

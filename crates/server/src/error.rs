@@ -49,6 +49,8 @@ pub(crate) enum Refusal {
     Row { row: usize, kind: RowErrorKind, column: Option<String>, message: String, is_strict: bool },
     /// The body has not come in whole.
     BodyIncomplete(String),
+    /// The body comes too slowly.
+    BodyTooSlow(String),
     /// The body passes its limit.
     BodyTooLarge { bytes_max: u64, limit: &'static str },
     /// The rows pass a limit.
@@ -92,6 +94,7 @@ impl Refusal {
                 (StatusCode::UNPROCESSABLE_ENTITY, kind.as_str())
             }
             Self::BodyIncomplete(_) => (StatusCode::BAD_REQUEST, "body_incomplete"),
+            Self::BodyTooSlow(_) => (StatusCode::REQUEST_TIMEOUT, "body_too_slow"),
             Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
             Self::TooManyRows { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_many_rows"),
             Self::MediaType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type"),
@@ -165,6 +168,7 @@ impl Refusal {
             | Self::BadHeader(text)
             | Self::MediaType(text) => text.clone(),
             Self::Row { row, message, .. } => format!("row {row}: {message}"),
+            Self::BodyTooSlow(late) => format!("{late} ([limits] body_bytes_per_second)"),
             Self::BodyIncomplete(cause) => format!("the body did not come in whole: {cause}"),
             Self::BodyTooLarge { bytes_max, limit } => format!(
                 "the body is larger than {bytes_max} bytes ([limits] {limit}): send it in parts"

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{self, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::{Bytes, HttpBody as Body};
 use axum::http::{HeaderValue, Request, Version, header};
@@ -22,13 +22,17 @@ use crate::admin::Peer;
 use crate::auth::{Caller, Visitor, need};
 use crate::context::Context;
 use crate::error::Refusal;
+use crate::pace::{Pace, Watch};
 use crate::request_id;
 use crate::routes::Arrival;
 
 /// Bytes that are read over of a body that nobody wants.
 const READ_OVER_BYTES_MAX: usize = 64 << 20;
 
-/// The same, of callers whom nobody knows.
+/// How long a body may stand still before its rate counts.
+const BODY_GRACE: Duration = Duration::from_secs(10);
+
+/// Bytes that are read over of callers whom nobody knows.
 const READ_OVER_UNKNOWN_BYTES_MAX: usize = 1 << 20;
 
 /// Answers one request.
@@ -48,7 +52,9 @@ where
     let is_expecting = request.headers().contains_key(header::EXPECT);
     let allowed = authorize(&context, &visitor, &request);
     let (mut head, body) = request.into_parts();
-    let (lent, kept) = lend(body);
+    let pace =
+        Pace { grace: BODY_GRACE, bytes_per_second: context.limits.body_bytes_per_second_min };
+    let (lent, kept) = lend(body, pace);
     let mut response = match allowed {
         Ok(caller) => {
             head.extensions.insert(caller);
@@ -102,21 +108,26 @@ fn refusal(response: &mut Response) -> Option<Refusal> {
     refusal.or_else(|| is_routers.then_some(Refusal::BadUrl))
 }
 
-/// A body that its reader may leave unread, and somebody else then reads over.
-struct Lent<B>(Arc<Mutex<B>>);
+/// A body that its reader may leave unread, and somebody else then reads over; it must keep pace.
+struct Lent<B>(Arc<Mutex<Paced<B>>>);
 
-fn lend<B>(body: B) -> (Lent<B>, Lent<B>) {
-    let body = Arc::new(Mutex::new(body));
+struct Paced<B> {
+    body: B,
+    watch: Watch,
+}
+
+fn lend<B>(body: B, pace: Pace) -> (Lent<B>, Lent<B>) {
+    let body = Arc::new(Mutex::new(Paced { body, watch: Watch::new(pace) }));
     (Lent(Arc::clone(&body)), Lent(body))
 }
 
 impl<B> Lent<B> {
-    fn body(&self) -> MutexGuard<'_, B> {
+    fn lock(&self) -> MutexGuard<'_, Paced<B>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Lent<B> {
+impl<B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin> Lent<B> {
     /// Reads over what is left. A caller who still sends when the connection closes may never see
     /// why he was refused.
     async fn read_over(self, bytes_max: usize) {
@@ -131,23 +142,32 @@ impl<B: Body<Data = Bytes> + Unpin> Lent<B> {
     }
 }
 
-impl<B: Body + Unpin> Body for Lent<B> {
-    type Data = B::Data;
-    type Error = B::Error;
+impl<B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin> Body for Lent<B> {
+    type Data = Bytes;
+    type Error = BoxError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         context: &mut task::Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        Pin::new(&mut *self.body()).poll_frame(context)
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let Paced { body, watch } = &mut *self.lock();
+        let polled = Pin::new(body).poll_frame(context);
+        match &polled {
+            Poll::Pending => watch.poll_late(context).map(|late| Some(Err(late.into()))),
+            Poll::Ready(frame) => {
+                let data = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
+                watch.came(data.map_or(0, Bytes::len));
+                polled.map(|frame| Some(frame?.map_err(Into::into)))
+            }
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body().is_end_stream()
+        self.lock().body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body().size_hint()
+        self.lock().body.size_hint()
     }
 }
 

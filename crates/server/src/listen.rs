@@ -2,23 +2,43 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::auth::{Entrance, Visitor};
-use crate::config::is_loopback;
+use crate::config::{Limits, is_loopback};
 use crate::context::Context;
 use crate::front;
+use crate::pace::Patient;
+use crate::tls::{self, Tls};
 
-/// How long a connection may take for the head of its next request, and so how long it may idle.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
+/// For the handshake of an encrypted connection.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a caller may leave an answer unread.
+const WRITE_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Requests that one HTTP/2 connection may have open.
+const STREAMS_MAX: u32 = 256;
+
+/// Streams of one connection that were opened and taken back, and not yet seen to: a flood of them
+/// ends the connection (CVE-2023-44487).
+const RESET_STREAMS_MAX: usize = 20;
+
+/// An HTTP/2 connection that does not answer a ping is gone.
+const PING_PERIOD: Duration = Duration::from_secs(30);
+
+/// Callers beyond the limit of connections who are told so at a time; others are just cut off.
+const TURNED_AWAY_MAX: usize = 64;
 
 /// Wait before accepting again when the system has no more descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -27,6 +47,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub(crate) struct Door {
     pub(crate) listener: TcpListener,
     pub(crate) entrance: Entrance,
+    /// None: as it comes.
+    pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) router: Router,
     pub(crate) context: Arc<Context>,
 }
@@ -45,58 +67,80 @@ impl Door {
     ///
     /// Dropping the future cuts the connections off.
     pub(crate) async fn serve(self, mut phase: watch::Receiver<Phase>) {
-        let Self { listener, entrance, router, context } = self;
+        let Self { listener, entrance, tls, router, context } = self;
         let is_public = listener.local_addr().is_ok_and(|address| !is_loopback(address));
-        let visitor = |peer| Visitor { peer, entrance, is_public, certificate: None };
         let slots = Arc::new(Semaphore::new(context.limits.connections_max));
-        let builder = builder(context.limits.header_bytes_max);
+        let turned_away = Arc::new(Semaphore::new(TURNED_AWAY_MAX));
+        let builder = builder(&context.limits);
+        let connection = |stream, peer| Connection {
+            stream,
+            visitor: Visitor { peer, entrance, is_public, certificates: Vec::new() },
+            tls: tls.clone(),
+            router: router.clone(),
+            context: Arc::clone(&context),
+        };
         let mut connections = JoinSet::new();
         let mut end = phase.clone();
         let mut end = std::pin::pin!(async move { closing(&mut end).await });
         loop {
-            // With all slots taken, new connections wait in the system's queue.
-            let slot = tokio::select! {
-                biased;
-                () = &mut end => break,
-                slot = Arc::clone(&slots).acquire_owned() => slot,
-            };
             let accepted = tokio::select! {
                 biased;
                 () = &mut end => break,
                 accepted = listener.accept() => accepted,
             };
-            match accepted {
-                Ok((stream, peer)) => {
-                    let connection = Connection {
-                        stream,
-                        visitor: visitor(peer),
-                        router: router.clone(),
-                        context: Arc::clone(&context),
-                    };
+            match (accepted, Arc::clone(&slots).try_acquire_owned()) {
+                (Ok((stream, peer)), Ok(slot)) => {
+                    let connection = connection(stream, peer);
                     let (builder, phase) = (builder.clone(), phase.clone());
                     connections.spawn(async move {
                         connection.serve(builder, phase).await;
                         drop(slot);
                     });
                 }
-                Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+                (Ok((stream, _)), Err(_)) => {
+                    context.metrics.connection_refused("limit");
+                    if let Ok(turn) = Arc::clone(&turned_away).try_acquire_owned()
+                        && tls.is_none()
+                    {
+                        connections.spawn(async move {
+                            turn_away(stream).await;
+                            drop(turn);
+                        });
+                    }
+                }
+                (Err(_), _) => tokio::time::sleep(ACCEPT_PAUSE).await,
             }
             while connections.try_join_next().is_some() {}
         }
         // Whoever was in the system's queue already is served too.
         while let Some(Ok((stream, peer))) = pending(&listener).await {
-            let connection = Connection {
-                stream,
-                visitor: visitor(peer),
-                router: router.clone(),
-                context: Arc::clone(&context),
-            };
-            connections.spawn(connection.serve(builder.clone(), phase.clone()));
+            connections.spawn(connection(stream, peer).serve(builder.clone(), phase.clone()));
         }
         drop(listener);
         phase.mark_unchanged();
         while connections.join_next().await.is_some() {}
     }
+}
+
+/// Says in the caller's own protocol that there are too many, and waits a moment for him to read it.
+async fn turn_away(mut stream: TcpStream) {
+    const BODY: &str = "{\"error\":\"too many connections ([limits] connections)\",\
+        \"code\":\"no_capacity\",\"request_id\":\"-\"}";
+    let answer = format!(
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\n\
+         retry-after-ms: 1000\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{BODY}",
+        BODY.len()
+    );
+    let said = async {
+        stream.write_all(answer.as_bytes()).await?;
+        stream.shutdown().await?;
+        // Closing with something unread would take the answer back.
+        let mut unread = [0; 4096];
+        while stream.read(&mut unread).await? > 0 {}
+        Ok::<_, std::io::Error>(())
+    };
+    // Whoever neither reads nor leaves is cut off.
+    drop(tokio::time::timeout(Duration::from_secs(1), said).await);
 }
 
 /// A connection that has come in already.
@@ -115,41 +159,99 @@ async fn closing(phase: &mut watch::Receiver<Phase>) {
     drop(phase.wait_for(|phase| *phase == Phase::Closing).await);
 }
 
-fn builder(header_bytes_max: usize) -> auto::Builder<TokioExecutor> {
+fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(header_bytes_max);
+        .header_read_timeout(limits.idle)
+        .max_buf_size(limits.header_bytes_max);
     builder
         .http2()
         .timer(TokioTimer::new())
-        .max_header_list_size(u32::try_from(header_bytes_max).unwrap_or(u32::MAX));
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_pending_accept_reset_streams(RESET_STREAMS_MAX)
+        .keep_alive_interval(PING_PERIOD)
+        .keep_alive_timeout(HANDSHAKE_TIMEOUT)
+        .max_header_list_size(u32::try_from(limits.header_bytes_max).unwrap_or(u32::MAX));
     builder
 }
 
 struct Connection {
     stream: TcpStream,
     visitor: Visitor,
+    tls: Option<Arc<Tls>>,
     router: Router,
     context: Arc<Context>,
 }
 
 impl Connection {
-    async fn serve(self, builder: auto::Builder<TokioExecutor>, mut phase: watch::Receiver<Phase>) {
-        let Self { stream, visitor, router, context } = self;
-        let visitor = Arc::new(visitor);
+    async fn serve(mut self, builder: auto::Builder<TokioExecutor>, phase: watch::Receiver<Phase>) {
+        let context = Arc::clone(&self.context);
+        let _open = context.metrics.connection();
         // Small answers shall not wait for more to send.
-        drop(stream.set_nodelay(true));
+        drop(self.stream.set_nodelay(true));
+        let Some(tls) = self.tls.take() else {
+            let (stream, rest) = self.split();
+            return rest.talk(stream, builder, phase).await;
+        };
+        let (stream, mut rest) = self.split();
+        let handshake = tls.acceptor().accept(stream);
+        let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await else {
+            return context.metrics.connection_refused("handshake");
+        };
+        let certificates = stream.get_ref().1.peer_certificates();
+        let own = certificates.and_then(|chain| chain.first());
+        rest.visitor.certificates = own.map(tls::names).unwrap_or_default();
+        rest.talk(stream, builder, phase).await;
+    }
+
+    fn split(self) -> (TcpStream, Talk) {
+        let Self { stream, visitor, router, context, .. } = self;
+        (stream, Talk { visitor, router, context })
+    }
+}
+
+/// What is left of a connection without its stream.
+struct Talk {
+    visitor: Visitor,
+    router: Router,
+    context: Arc<Context>,
+}
+
+impl Talk {
+    /// Answers requests until one side ends it.
+    async fn talk<S>(
+        self,
+        stream: S,
+        builder: auto::Builder<TokioExecutor>,
+        mut phase: watch::Receiver<Phase>,
+    ) where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let Self { visitor, router, context } = self;
+        let visitor = Arc::new(visitor);
+        let first_head = context.limits.head;
+        let has_asked = Arc::new(AtomicBool::new(false));
+        let asked = Arc::clone(&has_asked);
         let service = service_fn(move |request| {
+            asked.store(true, Ordering::Relaxed);
             front::answer(Arc::clone(&context), router.clone(), Arc::clone(&visitor), request)
         });
-        let connection = builder.serve_connection(TokioIo::new(stream), service);
+        let stream = TokioIo::new(Patient::new(stream, WRITE_PATIENCE));
+        let connection = builder.serve_connection(stream, service);
         let mut connection = std::pin::pin!(connection);
+        // Who connects and asks nothing holds a place that others need.
+        let idle = async {
+            tokio::time::sleep(first_head).await;
+            if has_asked.load(Ordering::Relaxed) {
+                std::future::pending::<()>().await;
+            }
+        };
         // Errors are the caller's going away in the middle of something.
         tokio::select! {
             _ = connection.as_mut() => return,
+            () = idle => return,
             () = closing(&mut phase) => {}
         }
         connection.as_mut().graceful_shutdown();

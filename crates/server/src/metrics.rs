@@ -104,6 +104,24 @@ const RELOADS: Metric = Metric {
     labels: &["what", "outcome"],
     help: "Files read again. what: keys, jwks, certificates; outcome: done, refused (the old stays)",
 };
+const REACTOR_LAG: Metric = Metric {
+    name: "stemson_reactor_lag_seconds",
+    kind: Kind::Histogram,
+    labels: &[],
+    help: "How late the reactor answers a thread that asks it every 10 ms",
+};
+const CONNECTIONS: Metric = Metric {
+    name: "stemson_connections",
+    kind: Kind::Gauge,
+    labels: &[],
+    help: "Connections that are open now, of all listeners",
+};
+const CONNECTIONS_REFUSED: Metric = Metric {
+    name: "stemson_connections_refused_total",
+    kind: Kind::Counter,
+    labels: &["reason"],
+    help: "Connections that were not served. reason: limit ([limits] connections), handshake (TLS)",
+};
 const MODEL_BYTES: Metric = Metric {
     name: "stemson_model_bytes",
     kind: Kind::Gauge,
@@ -122,6 +140,9 @@ pub const METRICS: &[Metric] = &[
     DENIED,
     SWAPS,
     RELOADS,
+    REACTOR_LAG,
+    CONNECTIONS,
+    CONNECTIONS_REFUSED,
     MODEL_BYTES,
 ];
 
@@ -192,6 +213,9 @@ pub(crate) struct Metrics {
     denied: Family<ReasonLabels, Counter>,
     swaps: Family<SwapLabels, Counter>,
     reloads: Family<ReloadLabels, Counter>,
+    reactor_lag: Histogram,
+    connections: Gauge,
+    connections_refused: Family<ReasonLabels, Counter>,
     model_bytes: Family<RevisionLabels, Gauge>,
 }
 
@@ -225,6 +249,9 @@ impl Metrics {
             denied: register(&mut registry, DENIED, Family::default()),
             swaps: register(&mut registry, SWAPS, Family::default()),
             reloads: register(&mut registry, RELOADS, Family::default()),
+            reactor_lag: register(&mut registry, REACTOR_LAG, seconds()),
+            connections: register(&mut registry, CONNECTIONS, Gauge::default()),
+            connections_refused: register(&mut registry, CONNECTIONS_REFUSED, Family::default()),
             model_bytes: register(&mut registry, MODEL_BYTES, Family::default()),
             registry,
         }
@@ -254,6 +281,22 @@ impl Metrics {
     /// Files were read again, or could not be.
     pub(crate) fn reloaded(&self, what: &'static str, outcome: &'static str) {
         self.reloads.get_or_create(&ReloadLabels { what, outcome }).inc();
+    }
+
+    /// The reactor answered after this time.
+    pub(crate) fn reactor_lag(&self, lag: Duration) {
+        self.reactor_lag.observe(lag.as_secs_f64());
+    }
+
+    /// A connection begins; it counts until the answer is dropped.
+    pub(crate) fn connection(self: &Arc<Self>) -> Open {
+        self.connections.inc();
+        Open(Arc::clone(self))
+    }
+
+    /// A connection is not served.
+    pub(crate) fn connection_refused(&self, reason: &'static str) {
+        self.connections_refused.get_or_create(&ReasonLabels { reason }).inc();
     }
 
     /// A model was changed, or was not.
@@ -323,6 +366,16 @@ fn to_prometheus(open_metrics: &str) -> String {
         }
     }
     text
+}
+
+/// An open connection.
+#[derive(Debug)]
+pub(crate) struct Open(Arc<Metrics>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.connections.dec();
+    }
 }
 
 /// A prediction request under way. Ends by [`Traffic::end`], or as cancelled when it is dropped.
@@ -404,6 +457,7 @@ mod tests {
         metrics.denied("forbidden");
         metrics.swap(&"churn".parse().expect("a name"), "swapped");
         metrics.reloaded("keys", "done");
+        metrics.connection_refused("limit");
         let (text, _) = metrics.render(&Deployments::new(), false);
         let shown: Vec<(&str, &str)> =
             text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();

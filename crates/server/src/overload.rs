@@ -78,7 +78,7 @@ impl Held {
             peer: SocketAddr::from(([127, 0, 0, 1], 1)),
             entrance: Entrance::Inference,
             is_public: false,
-            certificate: None,
+            certificates: Vec::new(),
         });
         let (context, router) = (Arc::clone(&self.context), self.router.clone());
         let response = front::answer(context, router, visitor, request).await;

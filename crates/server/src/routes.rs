@@ -18,6 +18,7 @@ use crate::error::Refusal;
 use crate::face::Face;
 use crate::json::Wire;
 use crate::oip::extensions;
+use crate::pace::TooSlow;
 use crate::predict::{self, Call, Clock};
 use crate::statistics::Took;
 use crate::{admin, health, mlflow, oip, v1};
@@ -178,6 +179,15 @@ pub(crate) async fn body(
     match Limited::new(request.into_body(), bytes_max).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(cause) if cause.is::<LengthLimitError>() => Err(too_large()),
-        Err(cause) => Err(Refusal::BodyIncomplete(cause.to_string())),
+        Err(cause) => Err(match too_slow(&*cause) {
+            Some(late) => Refusal::BodyTooSlow(late.to_string()),
+            None => Refusal::BodyIncomplete(cause.to_string()),
+        }),
     }
+}
+
+/// Whether the caller was too slow, wrapped as it may be.
+fn too_slow<'c>(cause: &'c (dyn std::error::Error + 'static)) -> Option<&'c TooSlow> {
+    std::iter::successors(Some(cause), |cause| cause.source())
+        .find_map(|cause| cause.downcast_ref())
 }

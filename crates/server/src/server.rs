@@ -8,25 +8,28 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use stemson_serving::{Deployments, Gate, Journal, Swap};
-use tokio::runtime;
+use tokio::runtime::{self, Handle};
 use tokio::sync::{Semaphore, watch};
 
-use crate::access;
+use crate::access::{self, Access};
 use crate::auth::Entrance;
 use crate::bench::Bench;
 use crate::config::{Config, StartError};
 use crate::context::{Context, SharedGate};
 use crate::deploy_error::DeployError;
+use crate::lag::Probe;
 use crate::lane::{Lane, LaneThreads};
 use crate::listen::{Door, Phase};
 use crate::loader::{Loader, Order, Place, Source};
 use crate::metrics::Metrics;
+use crate::notify;
 use crate::request_id::RequestIds;
 use crate::restore::restore;
 use crate::routes;
 use crate::settings::Settings;
 use crate::shutdown::{ShutdownHandle, Signal, Signals};
 use crate::store::Store;
+use crate::tls::Tls;
 use crate::upkeep::Upkeep;
 
 /// A server whose listeners are open; callers wait until it runs.
@@ -40,6 +43,7 @@ pub struct Server {
     warnings: Vec<String>,
     drain: Duration,
     drain_delay: Duration,
+    tls: Option<Arc<Tls>>,
     upkeep: Upkeep,
     // After the context: the last tasks may hold parts of it.
     _lane: LaneThreads,
@@ -75,7 +79,7 @@ impl Server {
             http: http.local_addr().map_err(|cause| bind_error("http", config.http, cause))?,
             admin: admin.local_addr().map_err(|cause| bind_error("admin", config.admin, cause))?,
         };
-        let (auth, watched) = access::open(&config)?;
+        let Access { auth, tls, watched } = access::open(&config)?;
         let lanes = config.lanes();
         let (lane, lane_threads) = Lane::start(lanes).map_err(StartError::Thread)?;
         let gate =
@@ -124,6 +128,7 @@ impl Server {
             warnings,
             drain,
             drain_delay,
+            tls,
             upkeep,
             _lane: lane_threads,
         })
@@ -187,11 +192,19 @@ impl Server {
 
     async fn serve(self, shutdown: &ShutdownHandle) -> Result<(), RunError> {
         let mut signals = Signals::new(shutdown.has_signals()).map_err(RunError::Runtime)?;
+        let metrics = Arc::clone(&self.context.metrics);
+        let _probe = Probe::start(Handle::current(), metrics).map_err(RunError::Runtime)?;
         let (phase, phases) = watch::channel(Phase::Serving);
         let door = |listener: TcpListener, entrance, router| -> io::Result<_> {
             listener.set_nonblocking(true)?;
             let listener = tokio::net::TcpListener::from_std(listener)?;
-            let door = Door { listener, entrance, router, context: Arc::clone(&self.context) };
+            let door = Door {
+                listener,
+                entrance,
+                tls: self.tls.clone(),
+                router,
+                context: Arc::clone(&self.context),
+            };
             Ok(tokio::spawn(door.serve(phases.clone())))
         };
         let http =
@@ -200,8 +213,12 @@ impl Server {
         let admin = door(self.admin, Entrance::Admin, routes::admin(Arc::clone(&self.context)));
         let mut admin = admin.map_err(RunError::Runtime)?;
 
+        notify::say("READY=1");
+        let period = notify::watchdog();
         loop {
+            let alive = tokio::time::sleep(period.unwrap_or(Duration::MAX));
             tokio::select! {
+                () = alive, if period.is_some() => notify::say("WATCHDOG=1"),
                 () = shutdown.begun() => break,
                 signal = signals.next() => match signal {
                     Signal::End => break,
@@ -209,6 +226,7 @@ impl Server {
                 },
             }
         }
+        notify::say("STOPPING=1");
         self.context.is_draining.store(true, Ordering::Relaxed);
         tokio::select! {
             () = tokio::time::sleep(self.drain_delay) => {}

@@ -75,8 +75,8 @@ pub(crate) struct Visitor {
     pub(crate) entrance: Entrance,
     /// Whether other machines reach the listener.
     pub(crate) is_public: bool,
-    /// The key id that a verified client certificate stands for.
-    pub(crate) certificate: Option<Arc<str>>,
+    /// The names that a verified client certificate gives him: one may be a key's id.
+    pub(crate) certificates: Vec<String>,
 }
 
 /// Somebody who was recognised.
@@ -177,21 +177,19 @@ impl Auth {
                     (None, _) => return Err(unauthorized("the key is not known")),
                 }
             }
-            None => match &visitor.certificate {
-                Some(id) => {
-                    let key = keys.as_ref().and_then(|keys| keys.by_id(id));
-                    let unknown = || {
-                        let text = format!("the client certificate's name `{id}` is no key id");
-                        Refusal::Unauthorized(text)
-                    };
-                    key.ok_or_else(unknown)?
-                }
-                None => {
-                    return Err(unauthorized(
-                        "a key is needed: `Authorization: Bearer KEY` or `X-API-Key: KEY`",
-                    ));
-                }
-            },
+            None if visitor.certificates.is_empty() => {
+                return Err(unauthorized(
+                    "a key is needed: `Authorization: Bearer KEY` or `X-API-Key: KEY`",
+                ));
+            }
+            None => {
+                let by_name = |name: &String| keys.as_ref()?.by_id(name);
+                let unknown = || {
+                    let names = visitor.certificates.join("`, `");
+                    Refusal::Unauthorized(format!("no key has an id of the certificate: `{names}`"))
+                };
+                visitor.certificates.iter().find_map(by_name).ok_or_else(unknown)?
+            }
         };
         if identity.expires.is_some_and(|end| end <= now) {
             return Err(unauthorized("the key has expired"));

@@ -113,7 +113,7 @@ fn visitor() -> Visitor {
         peer: SocketAddr::from(([127, 0, 0, 1], 1)),
         entrance: Entrance::Inference,
         is_public: true,
-        certificate: None,
+        certificates: Vec::new(),
     }
 }
 
@@ -276,7 +276,10 @@ fn a_key_opens_what_its_scopes_say() {
 fn a_client_certificate_stands_for_the_key_of_its_name() {
     let auth = Auth::new(true, false);
     auth.set_keys(three_keys());
-    let with = |name: &str| Visitor { certificate: Some(name.into()), ..visitor() };
+    let with = |name: &str| Visitor {
+        certificates: vec!["x.example".to_owned(), name.to_owned()],
+        ..visitor()
+    };
     assert_eq!(ask(&auth, &with("shop"), &[], Need::Predict), "ok shop");
     assert_eq!(ask(&auth, &with("nobody"), &[], Need::Predict), "unauthorized");
     // Who shows a key is who the key says.
