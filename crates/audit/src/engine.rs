@@ -31,8 +31,9 @@ pub fn audit(paths: &[PathBuf], options: &Options) -> io::Result<Report> {
         threads => threads,
     };
     let (sources, remarks) = source::read(paths, threads);
-    let facts = Facts::new(sources, threads);
-    report.findings.extend(judge(&facts));
+    let facts = Facts::new(sources, std::mem::take(&mut report.findings), threads);
+    report.findings = judge(&facts);
+    report.findings.extend(facts.artifacts);
     report.remarks.extend(remarks);
     report.remarks.extend(facts.remarks);
     report.settle();

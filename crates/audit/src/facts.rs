@@ -1,6 +1,7 @@
 //! What is known about a repository: every text, parsed once, for all rules.
 
-use crate::finding::Remark;
+use crate::finding::{Finding, Remark};
+use crate::platform::Platform;
 use crate::python;
 use crate::source::Source;
 
@@ -11,14 +12,20 @@ pub struct Facts {
     pub sources: Vec<Source>,
     /// Python: every module that parses.
     pub python: Vec<python::Module>,
+    /// Manifests, images, schemas, packages, pipelines.
+    pub(crate) platform: Platform,
+    /// What the artifact policy found.
+    pub artifacts: Vec<Finding>,
     /// What does not parse.
     pub remarks: Vec<Remark>,
 }
 
 impl Facts {
-    /// Parses all texts on `threads` threads, at least 1.
-    pub fn new(sources: Vec<Source>, threads: usize) -> Self {
-        let (python, remarks) = python::parse_all(&sources, threads);
-        Self { sources, python, remarks }
+    /// Parses all texts on `threads` threads, at least 1. `artifacts`: what the artifact policy found.
+    pub fn new(sources: Vec<Source>, artifacts: Vec<Finding>, threads: usize) -> Self {
+        let (python, mut remarks) = python::parse_all(&sources, threads);
+        let (platform, others) = Platform::new(&sources, &python);
+        remarks.extend(others);
+        Self { sources, python, platform, artifacts, remarks }
     }
 }

@@ -159,6 +159,20 @@ impl Report {
         self.open().all(|finding| finding.severity > Severity::Error)
     }
 
+    /// Names files below `root` as seen from there.
+    pub fn make_relative(&mut self, root: &str) {
+        let relative = |path: &mut String| {
+            if let Some(rest) = path.strip_prefix(root).and_then(|rest| rest.strip_prefix('/')) {
+                *path = rest.to_owned();
+            }
+        };
+        for finding in &mut self.findings {
+            relative(&mut finding.path);
+            finding.chain.iter_mut().for_each(|hop| relative(&mut hop.path));
+        }
+        self.remarks.iter_mut().for_each(|remark| relative(&mut remark.path));
+    }
+
     /// Findings that nothing lets pass.
     pub fn open(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|finding| finding.suppressed.is_none())

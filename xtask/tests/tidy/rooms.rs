@@ -9,7 +9,7 @@ use crate::tree::root;
 /// Folder of the crate, and the packages of ours that it may depend on.
 const ROOMS: &[(&str, &[&str])] = &[
     ("mojo", &[]),
-    ("audit", &["stemson-mojo"]),
+    ("audit", &["stemson-mojo", "stemson-cluster"]),
     ("batch", &["stemson-mojo"]),
     ("serving", &["stemson-mojo"]),
     ("server", &["stemson-serving", "stemson-batch", "stemson-mojo"]),

@@ -1,13 +1,20 @@
 //! Checks: functions over all facts. Each belongs to the pages of the rules that it reports.
 
+mod blocks;
 mod cache;
 mod driver;
 mod event_loop;
+mod heap;
+mod image;
+mod members;
 mod model_file;
 mod pool;
+mod schema;
+mod vector;
+mod versions;
 
 use crate::facts::Facts;
-use crate::finding::Finding;
+use crate::finding::{Finding, Hop};
 use crate::python::Program;
 use crate::rule::rule;
 use crate::source::Span;
@@ -16,7 +23,19 @@ use crate::source::Span;
 pub(crate) type Check = fn(&Facts, &mut Findings<'_>);
 
 /// All checks.
-pub(crate) const CHECKS: &[Check] = &[driver::aioredis, cache::flush_on_deploy];
+pub(crate) const CHECKS: &[Check] = &[
+    driver::aioredis,
+    cache::flush_on_deploy,
+    schema::tables,
+    schema::documents,
+    vector::indexes,
+    blocks::blocks,
+    blocks::limits,
+    image::images,
+    versions::versions,
+    heap::memory,
+    members::members,
+];
 
 /// A check that follows calls.
 pub(crate) type ProgramCheck = fn(&Program<'_>, &mut Findings<'_>);
@@ -41,7 +60,7 @@ pub(crate) const PROGRAM_CHECKS: &[ProgramCheck] = &[
 ];
 
 /// Whether a file holds tests, where blocking harms nobody.
-fn is_test(path: &str) -> bool {
+pub(crate) fn is_test(path: &str) -> bool {
     let mut parts = path.rsplit('/');
     let name = parts.next().unwrap_or(path);
     name.starts_with("test_")
@@ -87,5 +106,11 @@ impl<'a> Findings<'a> {
         });
         let last = self.list.len() - 1;
         &mut self.list[last]
+    }
+
+    /// A step of a chain.
+    pub(crate) fn hop(&self, source: usize, span: Span, what: impl Into<String>) -> Hop {
+        let source = &self.facts.sources[source];
+        Hop { path: source.path.clone(), line: source.line_of(span.start), what: what.into() }
     }
 }

@@ -1,6 +1,7 @@
 //! The policy through its public face: a matrix made here, its payload inert and never run.
 #![expect(clippy::unwrap_used, reason = "how a test fails")]
 
+mod broken;
 mod clean;
 mod forge;
 mod java;
@@ -9,6 +10,7 @@ mod matrix;
 mod mojos;
 mod pages;
 mod pickles;
+mod planted;
 mod sarif;
 mod tree;
 mod wrap;

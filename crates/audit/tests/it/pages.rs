@@ -10,15 +10,15 @@ use base64::engine::general_purpose::STANDARD;
 use stemson_audit::{Exceptions, Options, Rule, audit, rules};
 
 /// One `###` of a page.
-struct Example {
+pub(crate) struct Example {
     heading: String,
     /// Path and bytes.
-    files: Vec<(String, Vec<u8>)>,
+    pub(crate) files: Vec<(String, Vec<u8>)>,
     /// Path and line, 0 for the file as a whole.
     expected: BTreeSet<(String, u32)>,
 }
 
-fn examples(section: &str) -> Vec<Example> {
+pub(crate) fn examples(section: &str) -> Vec<Example> {
     let mut examples: Vec<Example> = Vec::new();
     let mut fence: Option<(String, String, bool, String)> = None;
     for line in section.lines() {
