@@ -96,28 +96,37 @@ impl<'a> Archive<'a> {
     }
 
     /// The inflated bytes of an entry, their number and checksum checked.
+    #[cfg(test)]
     pub(crate) fn read(&self, name: &str) -> Result<Vec<u8>, ArchiveError> {
+        let mut bytes = Vec::new();
+        self.read_into(name, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// The same in place of what `bytes` holds: whoever reads thousands of entries needs room for one.
+    pub(crate) fn read_into(&self, name: &str, bytes: &mut Vec<u8>) -> Result<(), ArchiveError> {
+        bytes.clear();
         let entry = self.find(name).ok_or_else(|| ArchiveError::NotFound { entry: shown(name) })?;
         if entry.size > self.budget.get() {
             return Err(self.over_budget(entry.size));
         }
         let stored = self.bytes.get(entry.data.clone()).unwrap_or_default();
-        let bytes = match entry.method {
-            Method::Stored => self.copy(entry, stored)?,
+        match entry.method {
+            Method::Stored => self.copy(entry, stored, bytes)?,
             Method::Deflate => {
                 let mut inflater = self.inflater.take().unwrap_or_else(|| Decompress::new(false));
-                let bytes = self.inflate(entry, stored, &mut inflater);
+                let inflated = self.inflate(entry, stored, &mut inflater, bytes);
                 inflater.reset(false);
                 self.inflater.set(Some(inflater));
-                bytes?
+                inflated?;
             }
-        };
-        let found = crc32fast::hash(&bytes);
+        }
+        let found = crc32fast::hash(bytes);
         if found != entry.crc {
             let declared = entry.crc;
             return Err(ArchiveError::Crc { entry: shown(entry.name), declared, found });
         }
-        Ok(bytes)
+        Ok(())
     }
 
     /// Names in the order of the central directory, folders (which end in `/`) among them.
@@ -137,12 +146,16 @@ impl<'a> Archive<'a> {
         self.entries.get(index).filter(|entry| !entry.is_folder())
     }
 
-    fn copy(&self, entry: &Entry<'_>, stored: &[u8]) -> Result<Vec<u8>, ArchiveError> {
+    fn copy(
+        &self,
+        entry: &Entry<'_>,
+        stored: &[u8],
+        bytes: &mut Vec<u8>,
+    ) -> Result<(), ArchiveError> {
         self.charge(stored.len())?;
-        let mut bytes = Vec::new();
-        make_room(&mut bytes, stored.len(), entry)?;
+        make_room(bytes, stored.len(), entry)?;
         bytes.extend_from_slice(stored);
-        Ok(bytes)
+        Ok(())
     }
 
     fn inflate(
@@ -150,7 +163,8 @@ impl<'a> Archive<'a> {
         entry: &Entry<'_>,
         stored: &[u8],
         inflater: &mut Decompress,
-    ) -> Result<Vec<u8>, ArchiveError> {
+        bytes: &mut Vec<u8>,
+    ) -> Result<(), ArchiveError> {
         let bad = |reason| ArchiveError::BadDeflate { entry: shown(entry.name), reason };
         let wrong_size = |what, declared, found| ArchiveError::SizeMismatch {
             entry: shown(entry.name),
@@ -160,16 +174,15 @@ impl<'a> Archive<'a> {
         };
         // Room for one byte more than declared: it shows a stream that goes on.
         let room_max = usize::try_from(entry.size).unwrap_or(usize::MAX).saturating_add(1);
-        let mut bytes = Vec::new();
         let mut rest = stored;
         loop {
             if bytes.len() == bytes.capacity() {
                 let room = bytes.capacity().saturating_mul(2).max(FIRST_RESERVE).min(room_max);
-                make_room(&mut bytes, room, entry)?;
+                make_room(bytes, room, entry)?;
             }
             let (read, written) = (inflater.total_in(), bytes.len());
             let status = inflater
-                .decompress_vec(rest, &mut bytes, FlushDecompress::None)
+                .decompress_vec(rest, bytes, FlushDecompress::None)
                 .map_err(|_| bad("the stream is damaged"))?;
             let read = usize::try_from(inflater.total_in().saturating_sub(read)).unwrap_or(0);
             rest = rest.get(read..).unwrap_or_default();
@@ -192,7 +205,7 @@ impl<'a> Archive<'a> {
             let used = stored.len().saturating_sub(rest.len());
             return Err(wrong_size("stored", stored.len() as u64, used as u64));
         }
-        Ok(bytes)
+        Ok(())
     }
 
     fn charge(&self, bytes: usize) -> Result<(), ArchiveError> {

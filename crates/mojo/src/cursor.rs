@@ -48,7 +48,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], Damage> {
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Damage> {
         let taken = self.take(N)?;
         Ok(taken.try_into().unwrap_or([0; N]))
     }

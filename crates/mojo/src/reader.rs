@@ -126,6 +126,13 @@ impl<'r, 'a> Reader<'r, 'a> {
     }
 
     pub(crate) fn blob(&self, entry: &str) -> Result<Vec<u8>, LoadError> {
+        let mut bytes = Vec::new();
+        self.blob_into(entry, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// The same in place of what `bytes` holds, in its room.
+    pub(crate) fn blob_into(&self, entry: &str, bytes: &mut Vec<u8>) -> Result<(), LoadError> {
         let name = format!("{}{entry}", self.prefix);
         let mut reads = self.source.reads.borrow_mut();
         let reads = reads.entry(name.clone()).or_default();
@@ -133,7 +140,7 @@ impl<'r, 'a> Reader<'r, 'a> {
         if *reads > READS_MAX {
             return Err(self.bad_entry(entry, format!("it is named more than {READS_MAX} times")));
         }
-        self.source.archive.read(&name).map_err(|cause| match cause {
+        self.source.archive.read_into(&name, bytes).map_err(|cause| match cause {
             ArchiveError::NotFound { .. } => LoadError::MissingEntry {
                 entry: name,
                 reason: "model.ini speaks of it; export the model again".to_owned(),

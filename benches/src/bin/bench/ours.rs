@@ -88,12 +88,16 @@ pub(crate) fn serve(words: &[&str]) -> Result<(), Failure> {
                 (0..batch.len()).for_each(|row| push_answer(&batch, row, answers));
             })
         }
-        "load" => take_turns(all, |n, _| {
-            for _ in 0..n {
-                let bytes = fs::read(file).unwrap_or_default();
-                std::hint::black_box(Model::load(&bytes, &LoadOptions::default()).ok());
-            }
-        }),
+        "load" | "load-explained" => {
+            let explanations = *mode == "load-explained";
+            let options = LoadOptions { explanations, ..LoadOptions::default() };
+            take_turns(all, |n, _| {
+                for _ in 0..n {
+                    let bytes = fs::read(file).unwrap_or_default();
+                    std::hint::black_box(Model::load(&bytes, &options).ok());
+                }
+            })
+        }
         "threads" => threads(&model, &rows),
         _ => {
             let mut given = Given { rows, width, next: 0 };

@@ -43,28 +43,9 @@ pub(super) fn forest(
     levels: &[Option<usize>],
     contributions: bool,
 ) -> Result<Forest, LoadError> {
-    let rules = match mojo_version {
-        1.0 => Rules::Plain,
-        1.1 => Rules::Ranges,
-        _ => Rules::Domains,
-    };
-    let mut forest = Forest {
-        nodes: Vec::new(),
-        sets: Vec::new(),
-        bits: Vec::new(),
-        roots: Vec::new(),
-        groups,
-        levels: levels
-            .iter()
-            .map(|levels| levels.map_or(i64::MAX, |n| i64::try_from(n).unwrap_or(i64::MAX)))
-            .collect(),
-        rules,
-        depth: 0,
-        ids: Ok(()),
-        weights: Ok(Weights { nodes: Vec::new(), means: Vec::new() }),
-        kept: Kept::default(),
-    };
+    let mut forest = empty(mojo_version, groups, levels);
     refuse_explanations(&mut forest, reader, mojo_version, contributions);
+    let (mut bytes, mut of_nodes) = (Vec::new(), Statistics::default());
     for class in 0..classes {
         let entry = |group: usize| format!("trees/t{class:02}_{group:03}.bin");
         let mut roots = Vec::new();
@@ -76,7 +57,7 @@ pub(super) fn forest(
                     let reason = "other trees of its class are there; export the model again";
                     return Err(reader.missing_entry(&name, reason));
                 }
-                let bytes = reader.blob(&name)?;
+                reader.blob_into(&name, &mut bytes)?;
                 let (root, end) = TreeReader::new(&bytes, &mut forest, reader.limits())
                     .read()
                     .map_err(|damage| reader.damaged(&name, &damage))?;
@@ -89,7 +70,7 @@ pub(super) fn forest(
                         format!("`{name}`: {extra} bytes follow the tree"),
                     );
                 }
-                statistics(&mut forest, reader, &name, root)?;
+                statistics(&mut forest, reader, &name, root, &mut bytes, &mut of_nodes)?;
             }
         }
         forest.roots.push(roots);
@@ -104,6 +85,31 @@ pub(super) fn forest(
         weights.nodes.shrink_to_fit();
     }
     Ok(forest)
+}
+
+/// A forest without trees.
+fn empty(mojo_version: f64, groups: usize, levels: &[Option<usize>]) -> Forest {
+    let rules = match mojo_version {
+        1.0 => Rules::Plain,
+        1.1 => Rules::Ranges,
+        _ => Rules::Domains,
+    };
+    Forest {
+        nodes: Vec::new(),
+        sets: Vec::new(),
+        bits: Vec::new(),
+        roots: Vec::new(),
+        groups,
+        levels: levels
+            .iter()
+            .map(|levels| levels.map_or(i64::MAX, |n| i64::try_from(n).unwrap_or(i64::MAX)))
+            .collect(),
+        rules,
+        depth: 0,
+        ids: Ok(()),
+        weights: Ok(Weights { nodes: Vec::new(), means: Vec::new() }),
+        kept: Kept::default(),
+    }
 }
 
 /// Whether one of the class's trees is there. The numbers come from the file: what is looked at is
@@ -148,12 +154,15 @@ fn refuse_explanations(
 
 /// Reads what explanations need about the tree that was read last, if they are still wanted.
 ///
-/// Damage is no reason to refuse the model: its answers do not depend on it.
+/// Damage is no reason to refuse the model: its answers do not depend on it. `bytes` and `found` are
+/// room for it.
 fn statistics(
     forest: &mut Forest,
     reader: &Reader<'_, '_>,
     tree: &str,
     root: u32,
+    bytes: &mut Vec<u8>,
+    found: &mut Statistics,
 ) -> Result<(), LoadError> {
     if forest.ids.is_err() && forest.weights.is_err() {
         return Ok(());
@@ -161,23 +170,21 @@ fn statistics(
     let base = root as usize;
     let nodes = forest.nodes.get_mut(base..).unwrap_or_default();
     let name = tree.replace(".bin", "_aux.bin");
-    let found = if reader.contains(&name) {
-        let bytes = reader.blob(&name)?;
-        Statistics::read(&bytes, nodes, base).map_err(|damage| {
+    let read = if reader.contains(&name) {
+        reader.blob_into(&name, bytes)?;
+        found.read(bytes, nodes, base).map_err(|damage| {
             format!("`{name}` is damaged at byte {}: {}", damage.at, damage.reason)
         })
     } else {
         Err(format!("`{name}` is missing from the MOJO"))
     };
-    let Statistics { ids, weights } = match found {
-        Ok(found) => found,
-        Err(reason) => {
-            reader.warn("bad_aux", format!("{reason}: there are no leaf ids, no contributions"));
-            forest.ids = Err(reason.clone());
-            forest.weights = Err(reason);
-            return Ok(());
-        }
-    };
+    if let Err(reason) = read {
+        reader.warn("bad_aux", format!("{reason}: there are no leaf ids, no contributions"));
+        forest.ids = Err(reason.clone());
+        forest.weights = Err(reason);
+        return Ok(());
+    }
+    let Statistics { ids, weights } = found;
     for (node, id) in nodes.iter_mut().zip(ids) {
         if node.flags & LEAF != 0 {
             node.right = id.cast_unsigned();
@@ -188,8 +195,8 @@ fn statistics(
             0 => Err((place.saturating_add(1), (node.right as usize).saturating_sub(base))),
             _ => Ok(f32::from_bits(node.value)),
         });
-        all.means.push(shap::mean(places, &weights));
-        all.nodes.extend(weights);
+        all.means.push(shap::mean(places, weights));
+        all.nodes.extend_from_slice(weights);
     }
     Ok(())
 }

@@ -18,55 +18,66 @@
 use super::{LEAF, Node};
 use crate::cursor::{Cursor, Damage};
 
-/// Numbers and weights of the nodes of one tree, in the arena's order.
+/// Bytes of a split.
+const RECORD: usize = 40;
+
+/// Numbers and weights of the nodes of one tree, in the arena's order. Used again for the next tree.
+#[derive(Default)]
 pub(super) struct Statistics {
     pub(super) ids: Vec<i32>,
     pub(super) weights: Vec<f32>,
 }
 
+/// What the record of a split says of one child.
+struct Child {
+    id: i32,
+    weight: f32,
+}
+
 impl Statistics {
     /// `nodes`: those of the tree, the first of which has the index `base`.
-    pub(super) fn read(bytes: &[u8], nodes: &[Node], base: usize) -> Result<Self, Damage> {
+    pub(super) fn read(&mut self, bytes: &[u8], nodes: &[Node], base: usize) -> Result<(), Damage> {
         let mut cursor = Cursor::new(bytes);
-        let mut ids = vec![0; nodes.len()];
-        let mut weights = vec![0.0; nodes.len()];
+        let Self { ids, weights } = self;
+        ids.clear();
+        ids.resize(nodes.len(), 0);
+        weights.clear();
+        weights.resize(nodes.len(), 0.0);
         for (place, node) in nodes.iter().enumerate() {
             if node.flags & LEAF != 0 {
                 continue;
             }
-            let number = cursor.i32()?;
+            let at = cursor.at();
+            let (number, left, right) = split(&cursor.array()?);
             let expected = ids.get(place).copied().unwrap_or_default();
             if number != expected {
-                let what = format!("a record of node {number}, the tree goes on at {expected}");
-                return Err(cursor.damage(what));
+                let reason = format!("a record of node {number}, the tree goes on at {expected}");
+                return Err(Damage { at, reason });
             }
-            cursor.i32()?;
-            let (left_weight, right_weight) = (cursor.f32()?, cursor.f32()?);
-            cursor.take(16)?; // predictions, squared errors
-            let (left_id, right_id) = (cursor.i32()?, cursor.i32()?);
-            let right = usize::try_from(node.right).ok().and_then(|right| right.checked_sub(base));
-            let children = [
-                (Some(place.saturating_add(1)), left_id, left_weight),
-                (right, right_id, right_weight),
-            ];
-            for (child, id, weight) in children {
-                let slot = child.and_then(|child| Some((ids.get_mut(child)?, child)));
-                if let Some((slot, child)) = slot {
-                    *slot = id;
-                    if let Some(slot) = weights.get_mut(child) {
-                        *slot = weight;
-                    }
-                }
-            }
+            let behind = usize::try_from(node.right).ok().and_then(|at| at.checked_sub(base));
             if place == 0
                 && let Some(root) = weights.first_mut()
             {
-                *root = left_weight + right_weight;
+                *root = left.weight + right.weight;
+            }
+            for (child, of) in [(Some(place.saturating_add(1)), left), (behind, right)] {
+                let Some(child) = child else { continue };
+                if let (Some(id), Some(weight)) = (ids.get_mut(child), weights.get_mut(child)) {
+                    (*id, *weight) = (of.id, of.weight);
+                }
             }
         }
         match bytes.len().saturating_sub(cursor.at()) {
-            0 => Ok(Self { ids, weights }),
+            0 => Ok(()),
             left => Err(cursor.damage(format!("{left} bytes more than the tree has splits"))),
         }
     }
+}
+
+/// A split's number, and its children.
+fn split(record: &[u8; RECORD]) -> (i32, Child, Child) {
+    let word = |at: usize| record.as_chunks::<4>().0.get(at).copied().unwrap_or_default();
+    let (int, float) = (|at| i32::from_le_bytes(word(at)), |at| f32::from_le_bytes(word(at)));
+    let left = Child { id: int(8), weight: float(2) };
+    (int(0), left, Child { id: int(9), weight: float(3) })
 }

@@ -74,10 +74,10 @@ fn a_damaged_aux_entry_costs_the_explanations_only() {
     wrong_node[40] ^= 1;
     let table = [
         (None, "is missing"),
-        (Some(Vec::new()), "damaged at byte 0: 4 more bytes expected"),
+        (Some(Vec::new()), "damaged at byte 0: 40 more bytes expected"),
         (Some(aux[..aux.len() - 1].to_vec()), "more bytes expected"),
         (Some([aux.as_slice(), &[0]].concat()), "1 bytes more than the tree has splits"),
-        (Some(wrong_node), "damaged at byte 44: a record of node"),
+        (Some(wrong_node), "damaged at byte 40: a record of node"),
     ];
     for (entry, reason) in table {
         let mut damaged = whole.clone();
