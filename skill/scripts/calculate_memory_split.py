@@ -1,26 +1,9 @@
 #!/usr/bin/env python3
-"""Calls `stemson calculate-memory-split`, which splits a container's memory between the JVM and the rest.
+"""Calls `stemson calculate-memory-split`, which splits a container's memory between the JVM and the rest."""
 
-All arguments go through; so does the exit code. The binary is $STEMSON_BIN, or `stemson` on the path.
-"""
-
-import os
-import shutil
-import subprocess
 import sys
 
-
-def main() -> int:
-    binary = os.environ.get("STEMSON_BIN") or shutil.which("stemson")
-    if not binary:
-        print("error: no `stemson` on the path; install it, or set STEMSON_BIN", file=sys.stderr)
-        return 2
-    try:
-        return subprocess.call([binary, "calculate-memory-split", *sys.argv[1:]])
-    except OSError as cause:
-        print(f"error: cannot start {binary}: {cause}", file=sys.stderr)
-        return 2
-
+from _stemson import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run("calculate-memory-split"))

@@ -1,26 +1,9 @@
 #!/usr/bin/env python3
-"""Calls `stemson validate-event-loop`, which finds the calls that block the event loop of an ASGI app.
+"""Calls `stemson validate-event-loop`, which finds the calls that block the event loop of an ASGI app."""
 
-All arguments go through; so does the exit code. The binary is $STEMSON_BIN, or `stemson` on the path.
-"""
-
-import os
-import shutil
-import subprocess
 import sys
 
-
-def main() -> int:
-    binary = os.environ.get("STEMSON_BIN") or shutil.which("stemson")
-    if not binary:
-        print("error: no `stemson` on the path; install it, or set STEMSON_BIN", file=sys.stderr)
-        return 2
-    try:
-        return subprocess.call([binary, "validate-event-loop", *sys.argv[1:]])
-    except OSError as cause:
-        print(f"error: cannot start {binary}: {cause}", file=sys.stderr)
-        return 2
-
+from _stemson import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run("validate-event-loop"))

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Args, ValueEnum};
-use stemson_audit::{Exceptions, Limits, Options, Report, day, report};
+use stemson_audit::{Exceptions, Limits, Options, Report, VIEWS, day, report, view};
 
 use crate::failure::{Failure, Verdict};
 use crate::terminal::stdout_has_colour;
@@ -44,6 +44,10 @@ pub(crate) struct Arguments {
     /// Largest file that is looked into, and most that one file may unpack to, in MiB
     #[arg(long, default_value_t = 1024, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..))]
     max_mib: u32,
+    /// Print the checklist of a view with what rules can tell ticked: logical, process, development,
+    /// physical, scenario
+    #[arg(long, value_name = "VIEW", value_parser = clap::builder::PossibleValuesParser::new(VIEWS.iter().map(|view| view.name)))]
+    checklist: Option<String>,
     /// Threads; by default one per core
     #[arg(long, default_value_t = 0, hide_default_value = true)]
     threads: usize,
@@ -74,7 +78,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     for list in &exceptions {
         list.apply(&mut found, &today);
     }
-    let text = render(&found, arguments.format)?;
+    let text = match arguments.checklist.as_deref().and_then(view) {
+        Some(view) => view.render(Some(&found)),
+        None => render(&found, arguments.format)?,
+    };
     io::stdout().lock().write_all(text.as_bytes()).map_err(|cause| Failure::stdout(&cause))?;
     Ok(if found.is_good() { Verdict::Good } else { Verdict::Bad })
 }

@@ -12,10 +12,12 @@ mod memory_split;
 mod model_file;
 mod mojo_artifact;
 mod output_file;
+mod review;
 mod rules;
 mod score;
 mod serve;
 mod settings;
+mod skill;
 mod terminal;
 
 use std::process::ExitCode;
@@ -42,11 +44,13 @@ enum Command {
     Demo(demo::Arguments),
     Explain(rules::Explain),
     Inspect(inspect::Arguments),
+    Review(review::Arguments),
     BenchmarkJsonbIndex(jsonb_index::Arguments),
     CalculateMemorySplit(memory_split::Arguments),
     Rules(rules::List),
     Score(score::Arguments),
     Serve(serve::Arguments),
+    Skill(skill::Arguments),
     TestHotSwap(hot_swap::Arguments),
     ValidateEventLoop(event_loop::Arguments),
     ValidateMojoArtifact(mojo_artifact::Arguments),
@@ -60,9 +64,11 @@ fn main() -> ExitCode {
         Command::BenchmarkJsonbIndex(arguments) => jsonb_index::run(&arguments),
         Command::CalculateMemorySplit(arguments) => memory_split::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Review(arguments) => review::run(&arguments),
         Command::Rules(arguments) => rules::list(&arguments),
         Command::Score(arguments) => score::run(arguments),
         Command::Serve(arguments) => serve::run(&arguments),
+        Command::Skill(arguments) => skill::run(&arguments),
         Command::TestHotSwap(arguments) => hot_swap::run(&arguments),
         Command::ValidateEventLoop(arguments) => event_loop::run(&arguments),
         Command::ValidateMojoArtifact(arguments) => mojo_artifact::run(arguments),

@@ -9,6 +9,7 @@ mod hot_swap;
 mod inspect;
 mod jsonb_index;
 mod memory_split;
+mod review;
 mod score;
 mod serve;
 mod wrong_input;
