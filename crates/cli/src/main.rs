@@ -8,6 +8,7 @@ mod hot_swap;
 mod inputs;
 mod inspect;
 mod jsonb_index;
+mod mcp;
 mod memory_split;
 mod model_file;
 mod mojo_artifact;
@@ -44,6 +45,7 @@ enum Command {
     Demo(demo::Arguments),
     Explain(rules::Explain),
     Inspect(inspect::Arguments),
+    Mcp(mcp::Arguments),
     Review(review::Arguments),
     BenchmarkJsonbIndex(jsonb_index::Arguments),
     CalculateMemorySplit(memory_split::Arguments),
@@ -64,6 +66,7 @@ fn main() -> ExitCode {
         Command::BenchmarkJsonbIndex(arguments) => jsonb_index::run(&arguments),
         Command::CalculateMemorySplit(arguments) => memory_split::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Mcp(arguments) => mcp::run(&arguments),
         Command::Review(arguments) => review::run(&arguments),
         Command::Rules(arguments) => rules::list(&arguments),
         Command::Score(arguments) => score::run(arguments),

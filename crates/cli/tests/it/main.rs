@@ -8,6 +8,7 @@ mod event_loop;
 mod hot_swap;
 mod inspect;
 mod jsonb_index;
+mod mcp;
 mod memory_split;
 mod review;
 mod score;
