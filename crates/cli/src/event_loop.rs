@@ -1,11 +1,11 @@
 //! `stemson validate-event-loop`: who holds the event loop of an ASGI application.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use stemson_validate::event_loop::{self, EventLoopError, Settings};
+use stemson_validate::event_loop::{self, EventLoopError, Settings, against};
 
 use crate::failure::{Failure, Verdict};
 
@@ -17,6 +17,7 @@ use crate::failure::{Failure, Verdict};
 #[command(after_help = "Examples:
   stemson validate-event-loop --app src.main:app --threshold-ms 10 --load 100
   stemson validate-event-loop --app shop:make_app --factory --loop uvloop --requests asked.jsonl
+  stemson check --format sarif > findings.sarif; stemson validate-event-loop --app main:app --against findings.sarif
 
 As a script: python scripts/validate_event_loop.py --app src.main:app --threshold-ms 10 --load 100")]
 pub(crate) struct Arguments {
@@ -50,6 +51,9 @@ pub(crate) struct Arguments {
     /// How long the application may take to start
     #[arg(long, value_name = "S", default_value_t = 60)]
     startup_seconds: u64,
+    /// Static findings (SARIF, of `stemson check` or another tool): say which were seen
+    #[arg(long, value_name = "FILE")]
+    against: Option<PathBuf>,
     /// Text for people, JSON for scripts
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -70,16 +74,38 @@ enum Format {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     let settings = settings(arguments)?;
+    let claims = arguments.against.as_deref().map(claims).transpose()?;
     let report = event_loop::validate(&settings).map_err(|cause| match cause {
         EventLoopError::Setup { .. } => Failure::outside(cause.to_string()),
         cause => Failure::input(cause.to_string()),
     })?;
+    let against = claims.map(|list| against::judge(&report, list));
     let text = match arguments.format {
-        Format::Text => report.to_string(),
-        Format::Json => format!("{:#}\n", report.to_json()),
+        Format::Text => match &against {
+            Some(against) => format!("{report}\n{against}"),
+            None => report.to_string(),
+        },
+        Format::Json => {
+            let mut json = report.to_json();
+            if let Some(against) = &against {
+                // Plain fields of ours can always be written.
+                json["against"] = serde_json::to_value(against).unwrap_or_default();
+            }
+            format!("{json:#}\n")
+        }
     };
     io::stdout().lock().write_all(text.as_bytes()).map_err(|cause| Failure::stdout(&cause))?;
     Ok(if report.verdict().good { Verdict::Good } else { Verdict::Bad })
+}
+
+/// What a static tool claims; read before anything is run.
+fn claims(file: &Path) -> Result<Vec<against::Static>, Failure> {
+    let shown = file.display();
+    let text = std::fs::read_to_string(file)
+        .map_err(|cause| Failure::input(format!("cannot read {shown}")).because(&cause))?;
+    against::read(&text).map_err(|why| {
+        Failure::input(format!("{shown} {why}")).hint("`stemson check --format sarif` writes it")
+    })
 }
 
 fn settings(arguments: &Arguments) -> Result<Settings, Failure> {

@@ -5,6 +5,7 @@
 //! outside its stack is sampled while one does (`sampler`); of a callback's time only what is
 //! neither the machine's nor another thread's counts (`judge`).
 
+pub mod against;
 mod child;
 mod drive;
 mod judge;
