@@ -3,17 +3,20 @@
 //!
 //! Layout, little-endian, without gaps; the model and the options of the batch say how many there are
 //! of each: genmodel's array (`f64`), calibrated probabilities (`f64`), distances or the compared row
-//! (`f64`), staged answers (`f64`), contributions (`f32`), leaf ids (`i32`), leaf paths (`u16` length,
-//! 65535 for none, and a byte per letter).
+//! (`f64`), staged answers (`f64`), contributions (`f32`), leaf ids (`i32`), leaf paths (`u32` length,
+//! its largest for none, and a byte per letter).
 //!
 //! Bytes of another model or of other options may be taken for an answer if they happen to have its
 //! length: whoever keeps answers keeps them by [`crate::Model::digest`] and [`Options`](crate::Options).
 
+use std::iter::repeat_n;
+
 use crate::batch::Batch;
+use crate::error::RowError;
 use crate::model::Model;
 
 /// The length that stands for no path.
-const NO_PATH: u16 = u16::MAX;
+const NO_PATH: u32 = u32::MAX;
 
 impl Model {
     /// Whether equal rows have equal answers, so that an answer may be kept and given again.
@@ -75,15 +78,9 @@ impl Batch {
     /// If the row was not scored.
     pub fn write_answer(&self, row: usize, out: &mut Vec<u8>) -> bool {
         assert!(row < self.scored, "row {row} was not scored");
-        let start = out.len();
-        let is_written = self.is_answered(row) && self.write_parts(row, out);
-        if !is_written {
-            out.truncate(start);
+        if !self.is_answered(row) {
+            return false;
         }
-        is_written
-    }
-
-    fn write_parts(&self, row: usize, out: &mut Vec<u8>) -> bool {
         let calibrated = self.calibrated.get(row).map(<[f64; 2]>::as_slice);
         for doubles in [
             self.preds(row),
@@ -98,10 +95,8 @@ impl Batch {
         let ids = self.leaf_ids(row).unwrap_or_default();
         ids.iter().for_each(|id| out.extend_from_slice(&id.to_le_bytes()));
         for path in self.leaf_paths(row).into_iter().flatten() {
-            let len = path.map_or(Some(NO_PATH), |path| {
-                u16::try_from(path.len()).ok().filter(|len| *len != NO_PATH)
-            });
-            let Some(len) = len else { return false };
+            // A path is not longer than the model's file.
+            let len = path.map_or(NO_PATH, |path| path.len() as u32);
             out.extend_from_slice(&len.to_le_bytes());
             out.extend_from_slice(path.unwrap_or_default().as_bytes());
         }
@@ -142,6 +137,35 @@ impl Batch {
         true
     }
 
+    /// Leaves the next of the rows that were not scored without an answer, since it is refused
+    /// already, or for this reason. A row without either is scored.
+    ///
+    /// # Panics
+    /// If all rows were scored.
+    pub fn put_refusal(&mut self, error: Option<RowError>) {
+        let refused = &mut self.refused[self.scored];
+        if refused.is_none() {
+            *refused = error.map(Box::new);
+        }
+        if refused.is_none() {
+            return self.score_next(1);
+        }
+        let end = self.scored + 1;
+        self.preds.resize(end * self.model.scorer.preds_len, f64::NAN);
+        self.derived.resize(end * self.model.scorer.derived_len(self.options), f64::NAN);
+        if self.model.calibrated() {
+            self.calibrated.push([f64::NAN; 2]);
+        }
+        let (contributions, stages, [paths, ids]) = self.explained.lens();
+        self.explained.push(
+            repeat_n(f32::NAN, contributions),
+            repeat_n(f64::NAN, stages),
+            repeat_n(-1, ids),
+            repeat_n(None, paths),
+        );
+        self.scored = end;
+    }
+
     fn parts<'a>(&self, bytes: &'a [u8]) -> Option<Parts<'a>> {
         let (contributions, stages, [paths, ids]) = self.explained.lens();
         let mut rest = bytes;
@@ -158,10 +182,10 @@ impl Batch {
         let ids = take(ids, 4)?;
         let mut found = Vec::new();
         for _ in 0..paths {
-            let len = u16::from_le_bytes(take(1, 2)?.try_into().ok()?);
+            let len = u32::from_le_bytes(take(1, 4)?.try_into().ok()?);
             found.push(match len {
                 NO_PATH => None,
-                len => Some(std::str::from_utf8(take(usize::from(len), 1)?).ok()?),
+                len => Some(std::str::from_utf8(take(len as usize, 1)?).ok()?),
             });
         }
         let all = Parts { preds, calibrated, derived, stages, contributions, ids, paths: found };

@@ -125,6 +125,11 @@ fn answers_come_back_as_they_were_scored() {
                             assert!(batch.fits_answer(bytes) && batch.put_answer(bytes), "{id}");
                             given += 1;
                         }
+                        // Whoever has no answer is refused: with the reason, as another batch knows it,
+                        // or since it is known here.
+                        None if draw.is_multiple_of(3) => {
+                            batch.put_refusal(scored.output(batch.scored()).err().cloned());
+                        }
                         _ => batch.score_next(1 + (draw % 3) as usize),
                     }
                 }

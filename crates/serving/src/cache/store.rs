@@ -40,15 +40,21 @@ pub struct StoreSize {
     pub evictions: u64,
 }
 
-/// Bytes of an entry beside its answer: twice the place in the list, as lists grow by doubling and
-/// remember half as many keys that have left, and its part of the table of places.
+/// Bytes of an entry beside its answer: twice the place in the list, as lists grow by doubling, and
+/// its part of the table of places.
 const ENTRY_BYTES: usize = 2 * (size_of::<Key>() + size_of::<Kept>() + 16) + 32;
 
 /// Counters in front of shared bytes, and what the allocator adds and rounds up.
 const SHARED_BYTES: usize = 32;
 
-/// A guess, by which the places are laid out that remember what has left.
-const ANSWER_BYTES: u64 = 256;
+/// A guess, by which is laid out how many keys are remembered that have left.
+const ANSWER_BYTES: u64 = 1_024;
+
+/// Keys that are remembered, as a share of the entries there would be of that size.
+const REMEMBERED: f64 = 0.25;
+
+/// The part of the bound that they take.
+const REMEMBERED_PART: u64 = 16;
 
 impl AnswerStore {
     /// Of at most `bytes_max` bytes. `ttl`: how long an answer stays that nobody reads.
@@ -57,7 +63,8 @@ impl AnswerStore {
         // Building fails without a capacity only.
         let options = OptionsBuilder::new()
             .estimated_items_capacity((bytes_max / ANSWER_BYTES) as usize)
-            .weight_capacity(bytes_max)
+            .ghost_allocation(REMEMBERED)
+            .weight_capacity(bytes_max - bytes_max / REMEMBERED_PART)
             .build()
             .unwrap_or_else(|_| unreachable!("both capacities are said"));
         let lifecycle = Evictions(Arc::clone(&evictions));

@@ -1,6 +1,9 @@
 //! The room through its face.
 
+mod cache_simulation;
 mod canary;
 mod deployment;
+mod flight;
 mod gate;
 mod simulation;
+mod store;
