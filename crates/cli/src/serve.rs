@@ -22,7 +22,7 @@ use crate::terminal::{plural, say};
   curl -X POST localhost:8080/v1/models/churn:predict -d '{\"instances\":[{\"age\":31}]}'
   curl -X POST localhost:8082/admin/models/churn/swap --data-binary @churn-2.zip
 
-The configuration file has the sections [server], [limits], [admin], [tls], [auth] and [[model]]; see
+The configuration file has the sections [server], [limits], [admin], [tls], [auth], [cache] and [[model]]; see
 --print-config. Each key but those of [[model]] can be set as STEMSON_SECTION_KEY in the
 environment. A flag outweighs the environment, which outweighs the file. Relative paths in the
 file are counted from its folder.")]
@@ -253,7 +253,8 @@ pub(crate) fn not_started(error: &StartError) -> Failure {
         | StartError::Limit { .. }
         | StartError::Keys(_)
         | StartError::Jwks { .. }
-        | StartError::Tls(_) => Failure::input(message),
+        | StartError::Tls(_)
+        | StartError::Cache { .. } => Failure::input(message),
     };
     let failure = match std::error::Error::source(error) {
         Some(cause) => failure.because(cause),

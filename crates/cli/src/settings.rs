@@ -3,6 +3,8 @@
 //! Every key stands once, in [`KEYS`]: file, environment (`STEMSON_SECTION_KEY`) and
 //! `--print-config` are made from it.
 
+mod cache;
+
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -269,10 +271,20 @@ const KEYS: &[Key] = &[
     ratio!("canary", "max_error_increase", trial.max_error_increase),
     ratio!("canary", "max_latency_ratio", trial.max_latency_ratio),
     ratio!("canary", "max_psi", trial.max_psi),
+    cache::BACKEND,
+    cache::MAX_MIB,
+    cache::TTL,
+    cache::MIN_COST,
+    cache::REDIS_MIN_COST,
+    cache::BUDGET,
+    cache::MIN_SIZE,
+    cache::MAX_SIZE,
+    cache::CHECK,
 ];
 
 /// The last one is a list of its own form.
-const SECTIONS: [&str; 7] = ["server", "limits", "admin", "tls", "auth", "canary", "model"];
+const SECTIONS: [&str; 8] =
+    ["server", "limits", "admin", "tls", "auth", "canary", "cache", "model"];
 
 /// Where state lives unless the configuration says otherwise.
 pub(crate) const DATA_DIR: &str = "stemson-data";
@@ -310,7 +322,9 @@ impl Settings {
             match (section.as_str(), content) {
                 ("model", Value::Array(models)) => {
                     for model in models {
-                        self.models.push(model_entry(path, base, model)?);
+                        let entry = model_entry(path, base, model)?;
+                        self.read_cached(path, &entry.name, model)?;
+                        self.models.push(entry);
                     }
                 }
                 ("model", _) => {
@@ -330,6 +344,22 @@ impl Settings {
                         &SECTIONS,
                     ));
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a model's answers are kept: they are unless it says otherwise.
+    fn read_cached(&mut self, path: &Path, name: &str, model: &Value) -> Result<(), Failure> {
+        match model.get("cache") {
+            None | Some(Value::Boolean(true)) => {}
+            Some(Value::Boolean(false)) => self.server.cache.except.push(name.to_owned()),
+            Some(other) => {
+                return Err(Failure::input(format!(
+                    "{}: `cache` of the [[model]] {name} is {}, expected true or false",
+                    path.display(),
+                    render(other)
+                )));
             }
         }
         Ok(())
@@ -410,13 +440,11 @@ impl Settings {
         for model in &self.models {
             let path = Value::String(model.path.display().to_string());
             let name = Value::String(model.name.clone());
-            text.extend([
-                "[[model]]\nname = ",
-                &render(&name),
-                "\npath = ",
-                &render(&path),
-                "\n\n",
-            ]);
+            text.extend(["[[model]]\nname = ", &render(&name), "\npath = ", &render(&path), "\n"]);
+            if self.server.cache.except.contains(&model.name) {
+                text.push_str("cache = false\n");
+            }
+            text.push('\n');
         }
         text.truncate(text.trim_end().len());
         text + "\n"
@@ -432,7 +460,7 @@ impl Key {
 }
 
 fn model_entry(path: &Path, base: &Path, value: &Value) -> Result<ModelEntry, Failure> {
-    const NAMES: [&str; 2] = ["name", "path"];
+    const NAMES: [&str; 3] = ["name", "path", "cache"];
     let shown = path.display();
     let Value::Table(keys) = value else {
         return Err(Failure::input(format!(
@@ -558,12 +586,37 @@ mod tests {
     }
 
     #[test]
+    fn the_cache_is_said_by_file_and_environment_and_shows_no_password() {
+        let settings = read(
+            "[cache]\nbackend = \"redis://:geheim@r:6379/1\"\nmax_mib = 16\nmax_size = 3\n\
+             [[model]]\nname = \"m\"\npath = \"m.zip\"\ncache = false\n\
+             [[model]]\nname = \"n\"\npath = \"n.zip\"\ncache = true\n",
+            &[("STEMSON_CACHE_TTL_SECONDS", "60"), ("STEMSON_CACHE_REDIS_MIN_COST_US", "0")],
+        )
+        .unwrap();
+        let cache = &settings.server.cache;
+        assert_eq!((cache.bytes_max, cache.max_size, cache.ttl.as_secs()), (16 << 20, 3, 60));
+        assert_eq!(cache.redis_min_cost, Some(Duration::ZERO));
+        assert_eq!(cache.except, ["m"]);
+        let shown = settings.render();
+        assert!(shown.contains("backend = \"redis://:***@r:6379/1\""), "{shown}");
+        assert!(shown.contains("path = \"conf/m.zip\"\ncache = false\n"), "{shown}");
+    }
+
+    #[test]
     fn mistakes_are_named() {
         for (text, environment, words) in [
             ("[server]\nhtp = 1\n", &[][..], "unknown key `htp` in [server]"),
             ("[sever]\nhttp = 1\n", &[], "did you mean `server`?"),
             ("[limits]\nzzzzzzz = 1\n", &[], "the keys here are body_mib, "),
             ("[server]\nhttp = 8080\n", &[], "http is 8080, expected an address and port"),
+            ("[cache]\nbackend = \"disk\"\n", &[], "expected \"none\", \"memory\" or \"redis://"),
+            (
+                "[cache]\nredis_min_cost_us = \"never\"\n",
+                &[],
+                "expected \"auto\" or a whole number",
+            ),
+            ("[[model]]\nname = \"a\"\npath = \"b\"\ncache = 1\n", &[], "expected true or false"),
             ("[limits]\nrows = -1\n", &[], "rows is -1, expected a whole number"),
             ("[limits]\nbody_mib = 99999999999999999\n", &[], "expected a whole number"),
             ("[[model]]\nname = \"a\"\n", &[], "no text `path`"),

@@ -9,6 +9,7 @@ use stemson_mojo::LoadOptions;
 use stemson_serving::{ModelName, TrialLimits};
 
 use crate::auth::{AuthConfig, KeysError};
+use crate::cache::CacheConfig;
 use crate::deploy_error::DeployError;
 use crate::store::StoreError;
 use crate::tls::TlsConfig;
@@ -38,6 +39,8 @@ pub struct Config {
     pub tls: TlsConfig,
     /// Whether listeners may be reached from other machines although there are no keys.
     pub insecure: bool,
+    /// Which answers are kept.
+    pub cache: CacheConfig,
     /// How artifacts are loaded.
     pub load_options: LoadOptions,
     /// What must survive the process; without it a temporary folder that goes with the server.
@@ -91,6 +94,7 @@ impl Default for Config {
             auth: AuthConfig::default(),
             tls: TlsConfig::default(),
             insecure: false,
+            cache: CacheConfig::default(),
             load_options: LoadOptions::default(),
             data_dir: None,
             keep_revisions: 10,
@@ -185,6 +189,14 @@ pub enum StartError {
     /// Certificates cannot be used.
     #[error("[tls] {0}")]
     Tls(String),
+    /// The cache cannot be used as it is said.
+    #[error("[cache] {key}: {message}")]
+    Cache {
+        /// The key.
+        key: &'static str,
+        /// What is wrong.
+        message: String,
+    },
     /// The system gives no threads.
     #[error("cannot start a thread")]
     Thread(#[source] std::io::Error),
@@ -203,6 +215,7 @@ impl StartError {
             Self::Store(cause) => cause.kind(),
             Self::Restore { .. } => "cannot_restore",
             Self::Tls(_) => "bad_tls",
+            Self::Cache { .. } => "bad_cache",
             Self::Thread(_) => "no_thread",
         }
     }
@@ -233,7 +246,7 @@ impl StartError {
             ),
             Self::Store(_) => None,
             Self::Keys(_) | Self::Jwks { .. } | Self::Tls(_) => None,
-            Self::Limit { .. } | Self::Thread(_) => None,
+            Self::Limit { .. } | Self::Cache { .. } | Self::Thread(_) => None,
         }
     }
 }

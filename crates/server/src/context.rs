@@ -13,12 +13,14 @@ use stemson_serving::{
 use tokio::sync::Semaphore;
 
 use crate::auth::Auth;
+use crate::cache::{Asked, PredictionCache};
 use crate::config::Limits;
 use crate::error::Refusal;
 use crate::lane::Lane;
 use crate::loader::Loader;
 use crate::metrics::Metrics;
 use crate::request_id::RequestIds;
+use crate::rows::Rows;
 use crate::settings::Settings;
 use crate::store::Store;
 
@@ -38,6 +40,8 @@ pub(crate) struct Context {
     pub(crate) settings: Settings,
     /// Folders from which models are loaded by name.
     pub(crate) artifact_roots: Vec<PathBuf>,
+    /// None: no answer is kept.
+    pub(crate) cache: Option<Arc<PredictionCache>>,
     pub(crate) limits: Limits,
     pub(crate) slo: Duration,
     pub(crate) ids: RequestIds,
@@ -50,6 +54,11 @@ impl Context {
     /// Whether new work is welcome.
     pub(crate) fn is_ready(&self) -> bool {
         !self.is_draining.load(Ordering::Relaxed)
+    }
+
+    /// How a request uses the prediction cache, if it does.
+    pub(crate) fn asked(&self, model: &ModelName, rows: &Rows) -> Option<Asked> {
+        self.cache.as_ref()?.ask(model, rows)
     }
 
     pub(crate) fn deployment(&self, name: &str) -> Result<Arc<Deployment>, Refusal> {

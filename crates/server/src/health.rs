@@ -29,6 +29,9 @@ pub(crate) async fn ready(State(context): State<Arc<Context>>) -> Response {
 pub(crate) async fn metrics(State(context): State<Arc<Context>>, headers: HeaderMap) -> Response {
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
     let is_open_metrics = accept.is_some_and(|accept| accept.contains("openmetrics-text"));
+    if let Some(cache) = &context.cache {
+        context.metrics.cache.measure(cache);
+    }
     let (text, content_type) = context.metrics.render(&context.deployments, is_open_metrics);
     let mut response = Response::new(Body::from(text));
     let content_type = HeaderValue::from_static(content_type);

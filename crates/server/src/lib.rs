@@ -24,6 +24,7 @@ mod artifact;
 mod ask;
 mod auth;
 mod bench;
+mod cache;
 mod coding;
 mod config;
 mod context;
@@ -63,6 +64,7 @@ mod upkeep;
 mod v1;
 
 pub use auth::{AuthConfig, JwksSource, KeysError, TokenConfig};
+pub use cache::{CacheBackend, CacheConfig, RedisUrl};
 pub use config::{Config, Limits, StartError};
 pub use deploy_error::DeployError;
 pub use server::{Addresses, RunError, Server};

@@ -12,6 +12,9 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Metric as Collected, Registry};
 use stemson_serving::{Deployments, ModelName, Revision, ShedReason};
 
+use crate::cache::Looked;
+use crate::cache::metrics::{self as cache, CacheMetrics};
+
 /// A metric that `/metrics` shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Metric {
@@ -143,6 +146,16 @@ pub const METRICS: &[Metric] = &[
     REACTOR_LAG,
     CONNECTIONS,
     CONNECTIONS_REFUSED,
+    cache::REQUESTS,
+    cache::BYTES,
+    cache::ENTRIES,
+    cache::EVICTIONS,
+    cache::REDIS,
+    cache::LOOKUP_SECONDS,
+    cache::BREAKER,
+    cache::CONNECTIONS,
+    cache::WAITS,
+    cache::SATURATED,
     MODEL_BYTES,
 ];
 
@@ -216,6 +229,7 @@ pub(crate) struct Metrics {
     reactor_lag: Histogram,
     connections: Gauge,
     connections_refused: Family<ReasonLabels, Counter>,
+    pub(crate) cache: CacheMetrics,
     model_bytes: Family<RevisionLabels, Gauge>,
 }
 
@@ -252,6 +266,7 @@ impl Metrics {
             reactor_lag: register(&mut registry, REACTOR_LAG, seconds()),
             connections: register(&mut registry, CONNECTIONS, Gauge::default()),
             connections_refused: register(&mut registry, CONNECTIONS_REFUSED, Family::default()),
+            cache: CacheMetrics::register(&mut registry),
             model_bytes: register(&mut registry, MODEL_BYTES, Family::default()),
             registry,
         }
@@ -339,7 +354,11 @@ impl Metrics {
     }
 }
 
-fn register<M: Collected + Clone>(registry: &mut Registry, metric: Metric, family: M) -> M {
+pub(crate) fn register<M: Collected + Clone>(
+    registry: &mut Registry,
+    metric: Metric,
+    family: M,
+) -> M {
     // The registry writes the suffix of counters itself.
     let name = metric.name.strip_suffix("_total").unwrap_or(metric.name);
     registry.register(name, metric.help, family.clone());
@@ -404,6 +423,11 @@ impl Traffic {
         self.metrics.rows.get_or_create(&labels).inc_by(rows as u64);
     }
 
+    /// What the cache did for the request's rows.
+    pub(crate) fn looked(&self, looked: &Looked) {
+        self.metrics.cache.looked(&self.model, &self.revision, looked);
+    }
+
     /// The request is answered.
     pub(crate) fn end(mut self, outcome: &'static str) {
         self.count(outcome);
@@ -437,6 +461,7 @@ impl Drop for Traffic {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cache::{CacheBackend, CacheConfig, PredictionCache};
 
     /// The list is what is registered: names and types, in the same order. The size of models is
     /// the last one, and there is none here to have a size.
@@ -455,6 +480,7 @@ mod tests {
         traffic.end("ok");
         metrics.shed(ShedReason::Deadline);
         metrics.denied("forbidden");
+        traffic_of_the_cache(&metrics);
         metrics.swap(&"churn".parse().expect("a name"), "swapped");
         metrics.reloaded("keys", "done");
         metrics.connection_refused("limit");
@@ -465,6 +491,15 @@ mod tests {
             METRICS.iter().map(|metric| (metric.name, metric.kind.as_str())).collect();
         assert_eq!(shown, listed[..listed.len() - 1]);
         assert_eq!(listed.last(), Some(&("stemson_model_bytes", "gauge")));
+    }
+
+    fn traffic_of_the_cache(metrics: &Metrics) {
+        let looked = Looked { hit_memory: 1, ..Looked::default() };
+        metrics.cache.looked(&"churn".into(), &"3f543eb55c3d".into(), &looked);
+        let backend = CacheBackend::parse("redis://127.0.0.1:1").expect("a URL");
+        let config = CacheConfig { backend, ..CacheConfig::default() };
+        let cache = PredictionCache::new(&config, false).expect("nothing is opened yet");
+        metrics.cache.measure(&cache.expect("there is one"));
     }
 
     #[test]

@@ -18,21 +18,21 @@ use crate::auth::{Entrance, Visitor};
 use crate::context::{Admitted, Context};
 use crate::{Config, Limits, Server, front, routes};
 
-const MODEL: &[u8] = include_bytes!(concat!(
+pub(crate) const MODEL: &[u8] = include_bytes!(concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/../../tests/corpora/mojo/gbm_bernoulli/model.zip"
 ));
 
 /// A server with one compute thread, which is busy until it is let go.
-struct Held {
-    context: Arc<Context>,
+pub(crate) struct Held {
+    pub(crate) context: Arc<Context>,
     router: Router,
     let_go: Option<Sender<()>>,
-    _server: Server,
+    server: Server,
 }
 
 impl Held {
-    fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: Limits) -> Self {
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
         let config = Config {
             http: any_port,
@@ -44,31 +44,29 @@ impl Held {
         let server = Server::bind(config).expect("free ports");
         drop(server.deploy("churn", MODEL, "test").expect("a model"));
         let context = Arc::clone(server.context());
-        let (let_go, wait) = mpsc::channel();
-        let (begun, has_begun) = mpsc::channel();
-        context.lane.push(Box::new(move || {
-            begun.send(()).expect("the test waits");
-            // Ends when the sender is dropped too.
-            let _ = wait.recv();
-        }));
-        has_begun.recv().expect("the thread begins");
+        let let_go = hold(&context);
         let router = routes::inference(Arc::clone(&context));
-        Self { context, router, let_go: Some(let_go), _server: server }
+        Self { context, router, let_go: Some(let_go), server }
     }
 
-    fn let_go(&mut self) {
+    pub(crate) fn let_go(&mut self) {
         self.let_go = None;
     }
 
+    /// Another artifact for the same name.
+    pub(crate) fn swap(&self, artifact: &'static [u8]) {
+        drop(self.server.deploy("churn", artifact, "test").expect("a model"));
+    }
+
     /// Somebody else's work that is admitted and not done.
-    fn occupy(&self, cost: Duration) -> Admitted {
+    pub(crate) fn occupy(&self, cost: Duration) -> Admitted {
         let now = Instant::now();
         let deadline = now + Duration::from_hours(1);
         self.context.gate.offer(now, Work::whole(cost), deadline).expect("admitted")
     }
 
     /// Asks for `rows` predictions.
-    async fn ask(&self, rows: usize, timeout_ms: &str) -> Reply {
+    pub(crate) async fn ask(&self, rows: usize, timeout_ms: &str) -> Reply {
         let instances = vec!["{\"x1\":1.5,\"c3\":\"red\"}"; rows].join(",");
         let request = Request::post("/v1/models/churn:predict")
             .header("x-request-timeout", timeout_ms)
@@ -91,10 +89,10 @@ impl Held {
     }
 }
 
-struct Reply {
-    status: u16,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
     headers: String,
-    body: Value,
+    pub(crate) body: Value,
 }
 
 impl Reply {
@@ -110,17 +108,29 @@ impl Reply {
     }
 }
 
+/// Keeps a compute thread busy until the sender speaks or is dropped.
+pub(crate) fn hold(context: &Context) -> Sender<()> {
+    let (let_go, wait) = mpsc::channel();
+    let (begun, has_begun) = mpsc::channel();
+    context.lane.push(Box::new(move || {
+        begun.send(()).expect("the test waits");
+        let _ = wait.recv();
+    }));
+    has_begun.recv().expect("the thread begins");
+    let_go
+}
+
 /// More rows than the reactor scores itself, in a body that it decodes itself.
 const MANY: usize = 1_000;
 /// A body that goes to the lane undecoded.
 const HUGE: usize = 5_000;
 
-fn runtime() -> tokio::runtime::Runtime {
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
 }
 
 /// Rows cost what they cost on this machine: make them cost more than the reactor takes on.
-fn make_dear(held: &Held) {
+pub(crate) fn make_dear(held: &Held) {
     for revision in held.context.deployments.all().iter().map(|deployment| deployment.current()) {
         for _ in 0..20 {
             revision.row_cost().observe(1, Duration::from_millis(1));

@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use stemson_mojo::Batch;
-use stemson_serving::{Revision, Work};
+use stemson_serving::{ModelName, Revision, Work};
 use tokio::sync::oneshot;
 
 use crate::ask::Ask;
+use crate::cache::{Asked, Flown, Lacking, Landed, Looked, PredictionCache};
 use crate::config::Limits;
 use crate::context::{Admitted, Context};
 use crate::error::Refusal;
@@ -20,7 +21,17 @@ use crate::lane::{Lane, Task};
 use crate::rows::{Rows, Scored};
 
 /// Predicted time of scoring up to which the reactor does it itself.
-const INLINE_TIME: Duration = Duration::from_micros(50);
+pub(crate) const INLINE_TIME: Duration = Duration::from_micros(50);
+
+/// Rows of a request up to which equal requests share their computation, and Redis is asked. Larger
+/// ones look into memory, piece by piece, where they are computed.
+const SHARED_ROWS_MAX: usize = 256;
+
+/// Bytes of kept answers up to which the reactor writes them out itself: about 100 us.
+const INLINE_ANSWER_BYTES: usize = 16 << 10;
+
+/// A guess: a number of 8 bytes takes some 60 ns to be written in decimal.
+const NS_PER_ANSWER_BYTE: u64 = 8;
 
 /// Bytes of a body up to which the reactor decodes it itself: about 100 us.
 const INLINE_BODY_BYTES: usize = 32 << 10;
@@ -72,6 +83,8 @@ pub(crate) struct Answer<R> {
     pub(crate) computed: Duration,
     pub(crate) decoding: Duration,
     pub(crate) encoding: Duration,
+    /// What the cache did, if it was asked.
+    pub(crate) looked: Option<Looked>,
 }
 
 /// What becomes of a request.
@@ -94,16 +107,17 @@ impl Clock {
     }
 }
 
-/// Answers a request with one revision.
+/// Answers a request with one revision of `model`.
 pub(crate) async fn predict<C: Call>(
     context: &Context,
+    model: &ModelName,
     revision: Arc<Revision>,
     mut call: C,
     body: Bytes,
     clock: Clock,
 ) -> Outcome<C::Reply> {
     if !call.is_small(&body) {
-        return on_lane_whole(context, revision, call, body, clock).await;
+        return on_lane_whole(context, model, revision, call, body, clock).await;
     }
     let mut rows = Rows::new(revision, context.limits);
     let begun = Instant::now();
@@ -112,15 +126,20 @@ pub(crate) async fn predict<C: Call>(
     drop(body);
     let allowed = clock.allowed(call.timeout());
     let deadline = clock.deadline(allowed);
+    let asked = context.asked(model, &rows);
+    if let Some(asked) = asked.as_ref().filter(|_| rows.len() <= SHARED_ROWS_MAX) {
+        let (asked, within) = (asked.clone(), Within { allowed, deadline });
+        return share(context, call, rows, asked, decoding, within).await;
+    }
     let cost = rows.cost();
     let work = Work { cost: cost.predict(rows.len()), piece: cost.predict(rows.piece_len()) };
-    if work.cost <= INLINE_TIME {
+    if work.cost <= INLINE_TIME && asked.is_none() {
         return score_inline(&call, rows, decoding);
     }
     let admitted = context.gate.offer(Instant::now(), work, deadline)?;
     let (job, answer) = Job::new(context, rows.revision(), call, admitted, allowed, deadline);
     job.state().decoding = decoding;
-    for task in job.pieces(rows) {
+    for task in job.pieces(rows, asked) {
         context.lane.push(task);
     }
     drop(job);
@@ -134,20 +153,92 @@ fn score_inline<C: Call>(call: &C, rows: Rows, decoding: Duration) -> Outcome<C:
     let revision = Arc::clone(rows.revision());
     let (n, ask) = (rows.len(), rows.ask());
     let mut pieces = rows.into_pieces();
-    let begun = Instant::now();
-    pieces.iter_mut().for_each(Batch::score);
-    let computed = begun.elapsed();
-    revision.cost_of(ask.options).observe(n, computed);
+    let computed = pieces.iter_mut().map(|piece| score(piece, &revision, ask)).sum();
     let scored = Scored::new(revision, ask, pieces);
     let begun = Instant::now();
     let reply = call.encode(&scored)?;
     let encoding = begun.elapsed();
-    Ok(Answer { reply, rows: n, queued: None, computed, decoding, encoding })
+    Ok(Answer { reply, rows: n, queued: None, computed, decoding, encoding, looked: None })
+}
+
+/// Scores a piece, and learns what it costs.
+fn score(piece: &mut Batch, revision: &Revision, ask: Ask) -> Duration {
+    let begun = Instant::now();
+    piece.score();
+    let took = begun.elapsed();
+    revision.cost_of(ask.options).observe(piece.len(), took);
+    took
+}
+
+/// How long a request may take, and until when.
+#[derive(Debug, Clone, Copy)]
+struct Within {
+    allowed: Duration,
+    deadline: Instant,
+}
+
+/// Looks for the answers of a few rows, and has computed what nobody has.
+async fn share<C: Call>(
+    context: &Context,
+    call: C,
+    rows: Rows,
+    asked: Asked,
+    decoding: Duration,
+    within: Within,
+) -> Outcome<C::Reply> {
+    let (revision, n, ask) = (Arc::clone(rows.revision()), rows.len(), rows.ask());
+    let piece_rows_max = rows.piece_rows_max();
+    let flown = Flown::begin(asked, Arc::clone(&revision), ask, rows.into_pieces());
+    let landed = if flown.is_quick() {
+        flown.compute()
+    } else {
+        let landed = flown.fly(context, piece_rows_max, within.deadline).await;
+        landed.map_err(|lacking| match lacking {
+            Lacking::Time => Refusal::DeadlineMissed { timeout: within.allowed },
+            Lacking::Capacity(refusal) => refusal,
+            Lacking::Panic => Refusal::Panicked,
+        })?
+    };
+    let Landed { pieces, looked, queued, kept_bytes } = landed;
+    let (scored, computed) = (Scored::new(revision, ask, pieces), looked.computed);
+    let begun = Instant::now();
+    let reply = if kept_bytes <= INLINE_ANSWER_BYTES {
+        call.encode(&scored)?
+    } else {
+        encode_on_lane(context, call, scored, kept_bytes, within).await?
+    };
+    let (encoding, looked) = (begun.elapsed(), Some(looked));
+    Ok(Answer { reply, rows: n, queued, computed, decoding, encoding, looked })
+}
+
+/// Writes an answer that cost nothing to compute and is too long for the reactor all the same.
+async fn encode_on_lane<C: Call>(
+    context: &Context,
+    call: C,
+    scored: Scored,
+    bytes: usize,
+    Within { allowed, deadline }: Within,
+) -> Result<C::Reply, Refusal> {
+    let cost = Duration::from_nanos(NS_PER_ANSWER_BYTE.saturating_mul(bytes as u64));
+    let admitted = context.gate.offer(Instant::now(), Work::whole(cost), deadline)?;
+    let (reply, encoded) = oneshot::channel();
+    context.lane.push(Box::new(move || {
+        // Nobody may be left to hear it.
+        if !reply.is_closed() {
+            drop(reply.send(call.encode(&scored)));
+        }
+        drop(admitted);
+    }));
+    match tokio::time::timeout_at(deadline.into(), encoded).await {
+        Ok(encoded) => encoded.unwrap_or(Err(Refusal::Panicked)),
+        Err(_) => Err(Refusal::DeadlineMissed { timeout: allowed }),
+    }
 }
 
 /// Everything on the lane, the decoding too.
 async fn on_lane_whole<C: Call>(
     context: &Context,
+    model: &ModelName,
     revision: Arc<Revision>,
     call: C,
     body: Bytes,
@@ -158,7 +249,8 @@ async fn on_lane_whole<C: Call>(
     let work = Work::whole(revision.byte_cost().predict(call.weight(&body)));
     let admitted = context.gate.offer(Instant::now(), work, deadline)?;
     let (job, answer) = Job::new(context, &revision, call, admitted, allowed, deadline);
-    context.lane.push(Box::new(move || job.decode(&body, clock)));
+    let cache = context.cache.clone().map(|cache| (cache, model.clone()));
+    context.lane.push(Box::new(move || job.decode(&body, clock, cache)));
     // No timer here: only the body says how long the caller waits. The job looks at the clock
     // before each of its pieces.
     answer.await.unwrap_or(Err(Refusal::Panicked))
@@ -187,6 +279,9 @@ struct State<C: Call> {
     /// Weight of a body that was decoded here.
     weight: Option<usize>,
     decoding: Duration,
+    /// How the cache is used, if it is.
+    asked: Option<Asked>,
+    looked: Option<Looked>,
     /// In their order, as they are done.
     scored: Vec<Option<Batch>>,
     missing: usize,
@@ -211,6 +306,8 @@ impl<C: Call> Job<C> {
             begun_at: None,
             weight: None,
             decoding: Duration::ZERO,
+            asked: None,
+            looked: None,
             scored: Vec::new(),
             missing: 0,
         };
@@ -227,7 +324,7 @@ impl<C: Call> Job<C> {
     }
 
     /// One task for each piece of `rows`; without rows one that answers.
-    fn pieces(self: &Arc<Self>, rows: Rows) -> Vec<Task> {
+    fn pieces(self: &Arc<Self>, rows: Rows, asked: Option<Asked>) -> Vec<Task> {
         let ask = rows.ask();
         let mut pieces = rows.into_pieces();
         if pieces.is_empty() {
@@ -236,6 +333,7 @@ impl<C: Call> Job<C> {
         {
             let mut state = self.state();
             state.ask = ask;
+            state.asked = asked;
             state.scored.resize_with(pieces.len(), || None);
             state.missing = pieces.len();
         }
@@ -246,7 +344,12 @@ impl<C: Call> Job<C> {
         pieces.into_iter().enumerate().map(task).collect()
     }
 
-    fn decode(self: Arc<Self>, body: &[u8], clock: Clock) {
+    fn decode(
+        self: Arc<Self>,
+        body: &[u8],
+        clock: Clock,
+        cache: Option<(Arc<PredictionCache>, ModelName)>,
+    ) {
         if !self.goes_on() {
             return;
         }
@@ -262,7 +365,10 @@ impl<C: Call> Job<C> {
             decoded
         };
         match decoded {
-            Ok(()) => self.lane.push_front(self.pieces(rows)),
+            Ok(()) => {
+                let asked = cache.and_then(|(cache, model)| cache.ask(&model, &rows));
+                self.lane.push_front(self.pieces(rows, asked));
+            }
             Err(refusal) => self.answer(Err(refusal)),
         }
     }
@@ -271,13 +377,22 @@ impl<C: Call> Job<C> {
         if !self.goes_on() {
             return;
         }
-        let options = self.state().ask.options;
-        let row_cost = self.revision.cost_of(options);
-        let cost = row_cost.predict(piece.len());
-        let begun = Instant::now();
-        piece.score();
-        let took = begun.elapsed();
-        row_cost.observe(piece.len(), took);
+        let (ask, asked) = {
+            let state = self.state();
+            (state.ask, state.asked.clone())
+        };
+        let cost = self.revision.cost_of(ask.options).predict(piece.len());
+        let took = if let Some(asked) = asked {
+            let flown = Flown::begin(asked, Arc::clone(&self.revision), ask, vec![piece]);
+            let Landed { mut pieces, looked, .. } = flown.compute();
+            self.state().looked.get_or_insert_default().add(&looked);
+            // The one that it was given.
+            let Some(scored) = pieces.pop() else { return };
+            piece = scored;
+            looked.computed
+        } else {
+            score(&mut piece, &self.revision, ask)
+        };
         let ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         self.computed_ns.fetch_add(ns, Ordering::Relaxed);
         let is_last = {
@@ -308,8 +423,11 @@ impl<C: Call> Job<C> {
         let reply = state.call.encode(&scored);
         let computed = Duration::from_nanos(self.computed_ns.load(Ordering::Relaxed));
         let (decoding, encoding) = (state.decoding, begun.elapsed());
-        // What explanations cost says nothing of the next body.
-        if let Some(bytes) = state.weight.filter(|_| state.ask.explanations().next().is_none()) {
+        let looked = state.looked;
+        // What explanations cost says nothing of the next body, nor what was kept of the rows.
+        let is_plain = state.ask.explanations().next().is_none()
+            && looked.is_none_or(|looked| looked.cached() == 0);
+        if let Some(bytes) = state.weight.filter(|_| is_plain) {
             self.revision.byte_cost().observe(bytes, decoding + computed + encoding);
         }
         let queued = state.begun_at.map(|at| at.duration_since(self.pushed_at));
@@ -322,6 +440,7 @@ impl<C: Call> Job<C> {
             computed,
             decoding,
             encoding,
+            looked,
         }));
     }
 

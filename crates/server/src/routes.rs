@@ -12,6 +12,7 @@ use axum::routing::{get, post};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
 use crate::auth::Caller;
+use crate::cache::Looked;
 use crate::coding::Coded;
 use crate::context::{self, Context};
 use crate::error::Refusal;
@@ -130,7 +131,7 @@ pub(crate) async fn predict<C: Call<Reply = Wire>>(
         let limit = context.limits.body_bytes_max as u64;
         let call = Coded::new(call, request.headers(), context.limits.body_bytes_max)?;
         let body = body(request, limit, "body_mib").await?;
-        predict::predict(context, revision, call, body, clock).await
+        predict::predict(context, deployment.name(), revision, call, body, clock).await
     };
     let answer = answer.await;
     context.observe(&deployment, &chosen, arrival, answer.as_ref().err());
@@ -143,12 +144,18 @@ pub(crate) async fn predict<C: Call<Reply = Wire>>(
                 decoding: answer.decoding,
                 scoring: answer.computed,
                 encoding: answer.encoding,
+                looked: answer.looked,
             };
             statistics.success(answer.rows, took);
             if let Some(queued) = answer.queued {
                 traffic.queued(queued);
             }
             traffic.computed(answer.rows, answer.computed);
+            match &answer.looked {
+                Some(looked) => traffic.looked(looked),
+                None if context.cache.is_some() => traffic.looked(&Looked::bypassed(answer.rows)),
+                None => {}
+            }
             traffic.end("ok");
             Ok(answer.reply.into_response())
         }

@@ -165,6 +165,11 @@ impl Rows {
         std::mem::take(&mut self.pieces)
     }
 
+    /// Rows that a task takes at most.
+    pub(crate) fn piece_rows_max(&self) -> usize {
+        self.piece_rows_max
+    }
+
     /// Rows of the longest piece.
     pub(crate) fn piece_len(&self) -> usize {
         self.pieces.first().map_or(0, Batch::len)

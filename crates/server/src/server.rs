@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::access::{self, Access};
 use crate::auth::Entrance;
 use crate::bench::Bench;
+use crate::cache::PredictionCache;
 use crate::config::{Config, StartError};
 use crate::context::{Context, SharedGate};
 use crate::deploy_error::DeployError;
@@ -89,6 +90,7 @@ impl Server {
         let deployments = Arc::new(Deployments::with_journal(journal));
         let metrics = Arc::new(Metrics::new());
         let upkeep = Upkeep::start(watched, Arc::clone(&metrics)).map_err(StartError::Thread)?;
+        let cache = PredictionCache::new(&config.cache, config.load_options.genmodel_quirks)?;
         let bench = Arc::new(Bench {
             deployments: Arc::clone(&deployments),
             metrics: Arc::clone(&metrics),
@@ -113,6 +115,7 @@ impl Server {
             auth,
             settings: Settings::default(),
             artifact_roots: config.artifact_roots,
+            cache,
             limits: config.limits,
             slo: config.slo,
             ids: RequestIds::new(),
@@ -194,6 +197,9 @@ impl Server {
         let mut signals = Signals::new(shutdown.has_signals()).map_err(RunError::Runtime)?;
         let metrics = Arc::clone(&self.context.metrics);
         let _probe = Probe::start(Handle::current(), metrics).map_err(RunError::Runtime)?;
+        if let Some(cache) = &self.context.cache {
+            tokio::spawn(Arc::clone(cache).run());
+        }
         let (phase, phases) = watch::channel(Phase::Serving);
         let door = |listener: TcpListener, entrance, router| -> io::Result<_> {
             listener.set_nonblocking(true)?;

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 use stemson_serving::{Deployment, Revision};
 
+use crate::cache::Looked;
 use crate::context::{self, Context};
 use crate::error::Refusal;
 use crate::face::Face;
@@ -29,6 +30,8 @@ pub(crate) struct Took {
     pub(crate) decoding: Duration,
     pub(crate) scoring: Duration,
     pub(crate) encoding: Duration,
+    /// What the cache did, if it was asked.
+    pub(crate) looked: Option<Looked>,
 }
 
 /// Of all requests to one revision.
@@ -106,10 +109,20 @@ impl Statistics {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut counts = self.counts();
         counts.last_inference_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
-        counts.rows += rows as u64;
-        counts.executions += 1;
+        let cached = took.looked.map_or(0, |looked| looked.cached());
+        counts.rows += (rows as u64).saturating_sub(cached);
         let stats = &mut counts.stats;
         stats.success.add(took.whole);
+        // Of a request that was computed in part, the part counts as a miss.
+        match took.looked {
+            Some(looked) if rows > 0 && cached == rows as u64 => {
+                return stats.cache_hit.add(looked.looking);
+            }
+            Some(looked) => stats.cache_miss.add(looked.looking),
+            None => {}
+        }
+        counts.executions += 1;
+        let stats = &mut counts.stats;
         stats.queue.add(took.queued);
         stats.compute_input.add(took.decoding);
         stats.compute_infer.add(took.scoring);

@@ -1,19 +1,21 @@
-//! The herd at the end of an answer's life, simulated: who computes how often, and who waits.
+//! The herd at the end of an answer's life, and the hit rate by time to live, simulated: who computes
+//! how often, and who waits.
 //!
-//! `cargo run --release -p stemson-serving --example herd` prints the table of docs/guide/cache.md.
+//! `cargo run --release -p stemson-serving --example herd` prints the tables of docs/guide/cache.md.
 //!
 //! Readers of one key come at random (Poisson) to one or more instances that share a store, as behind a
 //! Redis; computing takes `cost`, the answer lives `ttl`. Time is simulated: nothing here waits.
 
-#![expect(clippy::print_stdout, reason = "a program that prints a table")]
+#![expect(clippy::print_stdout, reason = "a program that prints tables")]
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use stemson_serving::cache::is_early_refresh;
 
 const TTL: Duration = Duration::from_secs(10);
 /// Lives of the answer that are simulated.
-const LIVES: f64 = 2_000.0;
+const LIVES: f64 = 500.0;
 
 /// What keeps readers from computing the same.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -96,7 +98,97 @@ fn some_time() -> Instant {
     Instant::now()
 }
 
+/// Hours between two swaps, and hours that are simulated.
+const HOURS: (f64, f64) = (1.0, 4.0);
+const READS_PER_SECOND: f64 = 50.0;
+
+/// How long answers live.
+#[derive(Debug, Clone, Copy)]
+struct Life {
+    name: &'static str,
+    hours: f64,
+    /// Part of its life after which a read computes an answer anew, as if it could have aged.
+    refreshed: Option<f64>,
+    /// Whether a late read renews it.
+    is_renewed: bool,
+}
+
+/// Share of reads that find an answer, and computations of what was known, per 1,000 reads.
+fn hit_rate(life: Life, rows: usize) -> (f64, f64) {
+    let mut draws = Draws(7);
+    // Zipf: the k-th row is asked for 1 / k as often as the first.
+    let mut sum = 0.0;
+    let cumulative: Vec<f64> = (1..=rows)
+        .map(|k| {
+            sum += 1.0 / k as f64;
+            sum
+        })
+        .collect();
+    let mut kept: HashMap<usize, f64> = HashMap::new();
+    let (mut now, mut revision) = (0.0, 0.0);
+    let (mut reads, mut hits, mut again) = (0_u64, 0_u64, 0_u64);
+    while now < HOURS.1 {
+        now += -draws.uniform().ln() / (READS_PER_SECOND * 3_600.0);
+        if (now / HOURS.0).floor() > revision {
+            revision = (now / HOURS.0).floor();
+            // Keys of its own: what was kept is not asked for any more.
+            kept.clear();
+        }
+        let draw = draws.uniform() * sum;
+        let row = cumulative.partition_point(|end| *end < draw);
+        reads += 1;
+        let left = kept.get(&row).map(|expires| expires - now);
+        match left {
+            Some(left) if left > 0.0 => {
+                hits += 1;
+                let age = 1.0 - left / life.hours;
+                if life.refreshed.is_some_and(|part| age > part) {
+                    again += 1;
+                    kept.insert(row, now + life.hours);
+                } else if life.is_renewed && age > 0.9 {
+                    kept.insert(row, now + life.hours);
+                }
+            }
+            known => {
+                again += u64::from(known.is_some());
+                kept.insert(row, now + life.hours);
+            }
+        }
+    }
+    (hits as f64 / reads as f64, again as f64 / reads as f64 * 1_000.0)
+}
+
+fn print_hit_rates() {
+    println!(
+        "\nHit rate, and computations of what was known per 1,000 reads; a swap each hour, \
+         {READS_PER_SECOND} reads/s, rows by Zipf's law\n"
+    );
+    println!("| time to live | 1,000 rows | 100,000 rows | 1,000,000 rows |");
+    println!("| --- | --- | --- | --- |");
+    let life = |name, hours, refreshed, is_renewed| Life { name, hours, refreshed, is_renewed };
+    for life in [
+        life("1 minute", 1.0 / 60.0, None, false),
+        life("6 minutes", 0.1, None, false),
+        life("48 minutes (80 %), refreshed from 90 % of it on", 0.8, Some(0.9), false),
+        life("48 minutes (80 %)", 0.8, None, false),
+        life("6 minutes, renewed (as here)", 0.1, None, true),
+        life("1 hour, renewed (the default here)", 1.0, None, true),
+        life("1 day, renewed", 24.0, None, true),
+    ] {
+        let cells = [1_000, 100_000, 1_000_000].map(|rows| {
+            let (hits, again) = hit_rate(life, rows);
+            format!("{:.1} %, {again:.1}", hits * 100.0)
+        });
+        println!("| {} | {} |", life.name, cells.join(" | "));
+    }
+}
+
 fn main() {
+    print_herds();
+    print_hit_rates();
+}
+
+fn print_herds() {
     let policies = [
         ("none", Policy::Nothing),
         ("single-flight", Policy::SingleFlight),

@@ -2,6 +2,7 @@
 
 mod admin;
 mod auth;
+mod cache;
 mod categories;
 mod drain;
 mod extensions;
@@ -10,6 +11,7 @@ mod hostile;
 mod mlflow;
 mod oip;
 mod random;
+mod redis;
 mod rollout;
 mod slow;
 mod state;

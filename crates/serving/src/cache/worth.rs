@@ -10,6 +10,7 @@ use crate::cost::Cost;
 #[derive(Debug)]
 pub struct Worth {
     memory_from: Duration,
+    remote_from: Option<Duration>,
     /// A question to the store behind the network, whatever the number of keys in it.
     lookup: Cost,
 }
@@ -27,9 +28,11 @@ pub struct Tiers {
 const NS_PER_LOOKUP: f64 = 100_000.0;
 
 impl Worth {
-    /// `memory_from`: time of computing one row from which on it is kept at all.
-    pub fn new(memory_from: Duration) -> Self {
-        Self { memory_from, lookup: Cost::new(NS_PER_LOOKUP) }
+    /// `memory_from`: time of computing one row from which on it is kept at all. `remote_from`: time
+    /// of computing a request from which on the store behind the network is asked; without it, what
+    /// asking takes.
+    pub fn new(memory_from: Duration, remote_from: Option<Duration>) -> Self {
+        Self { memory_from, remote_from, lookup: Cost::new(NS_PER_LOOKUP) }
     }
 
     /// Whether rows of this cost are kept at all.
@@ -41,7 +44,8 @@ impl Worth {
     /// and it is asked if computing all of the rows takes longer.
     pub fn tiers(&self, row_cost: &Cost, rows: usize) -> Tiers {
         let memory = self.keeps(row_cost);
-        let remote = memory && row_cost.predict(rows) > self.lookup();
+        let remote_from = self.remote_from.unwrap_or_else(|| self.lookup());
+        let remote = memory && row_cost.predict(rows) >= remote_from;
         Tiers { memory, remote }
     }
 
@@ -66,7 +70,7 @@ mod tests {
 
     #[test]
     fn a_store_is_asked_where_computing_is_dearer() {
-        let worth = Worth::new(us(2));
+        let worth = Worth::new(us(2), None);
         for _ in 0..100 {
             worth.observe_lookup(us(50));
         }
@@ -87,5 +91,11 @@ mod tests {
         }
         assert!(!worth.tiers(&Cost::new(20_000.0), 3).remote, "it has become slow");
         assert!(worth.tiers(&Cost::new(5_000_000.0), 1).remote, "and is still worth this much");
+        let always = Worth::new(us(2), Some(us(0)));
+        assert!(always.tiers(&Cost::new(2_000.0), 1).remote, "somebody said so");
+        assert!(
+            !always.tiers(&Cost::new(1_000.0), 1).remote,
+            "but what is not kept is not asked for"
+        );
     }
 }

@@ -1,21 +1,22 @@
 //! What a store says that it holds, beside what the allocator says.
 
 #[path = "../../../mojo/tests/it/hostile/memory.rs"]
-#[expect(unsafe_code, dead_code, reason = "an allocator is unsafe")]
+#[allow(clippy::print_stderr, reason = "its last words")]
 mod memory;
 
-use std::fs;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use stemson_mojo::{Batch, LoadOptions, Model, Options};
 use stemson_serving::cache::{AnswerStore, Key, Namespace};
 
+const MODEL: &[u8] = include_bytes!(concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../../tests/corpora/mojo/gbm_bernoulli/model.zip"
+));
+
 fn keys(n: usize) -> Vec<Key> {
-    let path = "../../tests/corpora/mojo/gbm_bernoulli/model.zip";
-    let bytes = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect("a model");
-    let model = Arc::new(Model::load(&bytes, &LoadOptions::default()).expect("a model"));
+    let model = Arc::new(Model::load(MODEL, &LoadOptions::default()).expect("a model"));
     let name = "churn".parse().expect("a name");
     let namespace = Namespace::new(&name, model.digest(), Options::default(), false);
     let mut batch = Batch::new(Arc::clone(&model), Options::default());
