@@ -89,15 +89,17 @@ const PLATFORMS: &[Need] = &[
 /// Brings what the tests need, and says who runs them.
 pub(crate) fn tests() -> Result<Runner, Failed> {
     TESTS.iter().try_for_each(bring)?;
-    python()?;
+    // Apart, for they do not agree on pandas.
+    python("requirements.txt", "tests-python")?;
+    python("clients.txt", "tests-clients")?;
     Ok(if answers("cargo nextest --version") { Runner::Nextest } else { Runner::Cargo })
 }
 
-/// The Python packages that applications under test need, in an environment of their own beside the
-/// built files; made anew when the list changes.
-fn python() -> Result<(), Failed> {
-    let list = crate::root().join("crates/cli/tests/apps/requirements.txt");
-    let folder = crate::target().join("tests-python");
+/// The Python packages of a list that tests need, in an environment of their own beside the built
+/// files; made anew when the list changes.
+fn python(list: &str, environment: &str) -> Result<(), Failed> {
+    let list = crate::root().join("crates/cli/tests/apps").join(list);
+    let folder = crate::target().join(environment);
     let mark = folder.join("installed.txt");
     let failed = |cause: std::io::Error| Failed::new("python", cause.to_string());
     let wanted = std::fs::read(&list).map_err(failed)?;

@@ -15,6 +15,11 @@ pub(crate) async fn live() -> Response {
     json::response(StatusCode::OK, "{\"live\":true}".into())
 }
 
+/// `GET /`: the process runs, in the words of `KServe` V1.
+pub(crate) async fn alive() -> Response {
+    json::response(StatusCode::OK, "{\"status\":\"alive\"}".into())
+}
+
 /// `GET /readyz`, `GET /v2/health/ready`: false from the beginning of the drain. Whatever is
 /// deployed is ready.
 pub(crate) async fn ready(State(context): State<Arc<Context>>) -> Response {

@@ -27,6 +27,7 @@ use crate::{admin, health, mlflow, oip, v1};
 /// What the inference listener answers.
 pub(crate) fn inference(context: Arc<Context>) -> Router {
     let router = Router::new()
+        .route("/", get(health::alive))
         .route("/v1/models", get(v1::list))
         .route("/v1/models/{model}", get(v1::model).post(v1::predict))
         .route("/invocations", post(mlflow::invocations))

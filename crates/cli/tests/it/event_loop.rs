@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::{Run, command, python};
 
-fn apps() -> PathBuf {
+pub(crate) fn apps() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/apps")
 }
 

@@ -10,6 +10,7 @@ mod inspect;
 mod jsonb_index;
 mod mcp;
 mod memory_split;
+mod rest;
 mod review;
 mod score;
 mod serve;
@@ -59,10 +60,15 @@ fn stemson_fed(arguments: &[&str], input: &str) -> Run {
     child.wait_with_output().unwrap().into()
 }
 
-/// The environment that `cargo xtask test` makes.
+/// The environment that `cargo xtask test` makes for applications and files.
 fn python() -> PathBuf {
+    python_of("tests-python")
+}
+
+/// An environment that `cargo xtask test` makes.
+fn python_of(environment: &str) -> PathBuf {
     let built = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
-    let python = built.with_file_name("tests-python").join("bin/python");
+    let python = built.with_file_name(environment).join("bin/python");
     assert!(python.exists(), "{} is missing: `cargo xtask test` makes it", python.display());
     python
 }

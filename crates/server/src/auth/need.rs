@@ -50,7 +50,7 @@ pub(crate) fn of(entrance: Entrance, method: &Method, path: &str) -> (Need, Opti
     let is_read = method == Method::GET || method == Method::HEAD;
     let segments: Vec<&str> = path.split('/').skip(1).collect();
     let need = match segments.as_slice() {
-        ["healthz" | "readyz" | "ping"] | ["v2", "health", "live" | "ready"] if is_read => {
+        ["" | "healthz" | "readyz" | "ping"] | ["v2", "health", "live" | "ready"] if is_read => {
             Need::Nothing
         }
         ["metrics"] if is_read => Need::Metrics,

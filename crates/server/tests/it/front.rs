@@ -53,7 +53,8 @@ fn health_and_metrics_are_on_both_listeners() {
 fn what_is_not_there_is_refused_in_the_same_form() {
     let serving = Serving::start(config(), &[("churn", "gbm_bernoulli")]);
     let (mut http, mut admin) = (serving.http(), serving.admin());
-    http.get("/").refused(404, "unknown_route");
+    assert_eq!(http.get("/").ok()["status"], "alive");
+    http.get("/v3").refused(404, "unknown_route");
     http.get("/v3/models").refused(404, "unknown_route");
     http.post("/admin/models/churn/swap", "").refused(404, "unknown_route");
     admin.post("/v1/models/churn:predict", ROW).refused(404, "unknown_route");
