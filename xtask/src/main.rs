@@ -120,6 +120,10 @@ fn platforms() -> Result<(), Failed> {
 fn generate() -> Result<(), Failed> {
     for (page, command) in [
         ("docs/exactness.md", "cargo test --package stemson-mojo --test it -- corpus::"),
+        (
+            "crates/server/src/grpc/messages.rs",
+            "cargo test --package stemson-server --test it -- proto::",
+        ),
         ("docs/reference/metrics.md", "cargo test --package stemson-server --lib metrics::"),
     ] {
         Step::new(page, command).env("STEMSON_GENERATE", "1").run()?;

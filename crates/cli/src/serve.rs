@@ -7,14 +7,16 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use stemson_mojo::Digest;
-use stemson_server::{DeployError, Revision, RunError, Server, ShutdownHandle, StartError};
+use stemson_server::{
+    DeployError, GrpcListener, Revision, RunError, Server, ShutdownHandle, StartError,
+};
 
 use crate::failure::{Failure, Verdict};
 use crate::model_file;
-use crate::settings::{DATA_DIR, ModelEntry, Settings};
+use crate::settings::{DATA_DIR, ModelEntry, Settings, grpc_listener};
 use crate::terminal::{plural, say};
 
-/// Serves models over HTTP: KServe V1, Open Inference Protocol, metrics, hot swap.
+/// Serves models over HTTP and gRPC: KServe V1, Open Inference Protocol, metrics, hot swap.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   stemson serve churn.zip
@@ -38,6 +40,10 @@ pub(crate) struct Arguments {
     /// Where inference, health and metrics listen
     #[arg(long, value_name = "ADDRESS:PORT")]
     http: Option<SocketAddr>,
+    /// Where inference and health listen over gRPC; `off`: nowhere. By default 127.0.0.1:8081, if
+    /// it is free
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = grpc_listener)]
+    grpc: Option<GrpcListener>,
     /// Where swap and rollback listen
     #[arg(long, value_name = "ADDRESS:PORT")]
     admin: Option<SocketAddr>,
@@ -70,6 +76,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
         return written.map(|()| Verdict::Good).map_err(|cause| Failure::stdout(&cause));
     }
     let artifacts = artifacts(&settings.models)?;
+    let grpc = settings.server.grpc;
     let server = Server::bind(settings.server).map_err(|error| not_started(&error))?;
     for warning in server.warnings() {
         say(format_args!("warning: {warning}"));
@@ -89,6 +96,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
         ));
     }
     say(format_args!("http listens on {}", server.addresses().http));
+    match (server.addresses().grpc, grpc) {
+        (Some(address), _) => say(format_args!("grpc listens on {address}")),
+        (None, GrpcListener::IfFree(address)) => say(format_args!(
+            "warning: no gRPC: {address} is in use by another process; give it a place with --grpc"
+        )),
+        (None, _) => {}
+    }
     say(format_args!("admin listens on {}", server.addresses().admin));
     server.run(&ShutdownHandle::with_signals()).map_err(|error| ended_badly(&error))?;
     Ok(Verdict::Good)
@@ -102,6 +116,7 @@ fn settings(arguments: &Arguments) -> Result<Settings, Failure> {
     let mut settings = Settings::resolve(arguments.config.as_deref(), environment)?;
     let server = &mut settings.server;
     server.http = arguments.http.unwrap_or(server.http);
+    server.grpc = arguments.grpc.unwrap_or(server.grpc);
     server.admin = arguments.admin.unwrap_or(server.admin);
     server.compute_threads = arguments.compute_threads.unwrap_or(server.compute_threads);
     if let Some(keys) = &arguments.keys {

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use stemson_server::{Config, JwksSource};
+use stemson_server::{Config, GrpcListener, JwksSource};
 use toml::{Table, Value};
 
 use crate::failure::Failure;
@@ -187,6 +187,19 @@ const KEYS: &[Key] = &[
     },
     count!("server", "keep_revisions", keep_revisions, 0),
     address!(http),
+    Key {
+        section: "server",
+        name: "grpc",
+        expected: "an address and port such as \"127.0.0.1:8081\", or \"off\"",
+        set: |config, value, _| {
+            config.grpc = grpc_listener(value.as_str()?).ok()?;
+            Some(())
+        },
+        show: |config| {
+            let address = config.grpc.address().map(|address| address.to_string());
+            Value::String(address.unwrap_or_else(|| "off".to_owned()))
+        },
+    },
     address!(admin),
     count!("server", "compute_threads", compute_threads, 0),
     duration!("server", "slo_ms", slo, from_millis, as_millis),
@@ -281,6 +294,15 @@ const KEYS: &[Key] = &[
     cache::MAX_SIZE,
     cache::CHECK,
 ];
+
+/// `off`, or an address and port.
+pub(crate) fn grpc_listener(text: &str) -> Result<GrpcListener, String> {
+    if text == "off" {
+        return Ok(GrpcListener::Off);
+    }
+    let address = text.parse::<SocketAddr>();
+    address.map(GrpcListener::At).map_err(|cause| format!("{cause}; `off` is none"))
+}
 
 /// The last one is a list of its own form.
 const SECTIONS: [&str; 8] =

@@ -27,7 +27,8 @@ pub(crate) struct Access {
 
 /// Reads keys and certificates for the first time, and says how they are read again.
 pub(crate) fn open(config: &Config) -> Result<Access, StartError> {
-    let is_all_loopback = [config.http, config.admin].into_iter().all(is_loopback);
+    let listeners = [Some(config.http), config.grpc.address(), Some(config.admin)];
+    let is_all_loopback = listeners.into_iter().flatten().all(is_loopback);
     let auth = Arc::new(Auth::new(config.auth.is_on(), is_all_loopback));
     let mut watched = Vec::new();
     if let Some(path) = &config.auth.keys_file {

@@ -27,7 +27,7 @@ pub(crate) enum Coding {
 const WORTHWHILE_BYTES: usize = 1 << 10;
 
 /// How much larger than its bytes a compressed body is taken to be.
-const GROWTH: usize = 8;
+pub(crate) const GROWTH: usize = 8;
 
 impl Coding {
     fn parse(name: &str) -> Option<Self> {

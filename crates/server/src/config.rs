@@ -19,6 +19,8 @@ use crate::tls::TlsConfig;
 pub struct Config {
     /// Inference, health, metrics. Port 0 takes a free one.
     pub http: SocketAddr,
+    /// The same over gRPC.
+    pub grpc: GrpcListener,
     /// Swap, rollback, revisions, health, metrics.
     pub admin: SocketAddr,
     /// Threads of the compute lane; 0 is one per core.
@@ -49,6 +51,27 @@ pub struct Config {
     pub keep_revisions: usize,
     /// What is tolerated of a canary (`[canary]`).
     pub trial: TrialLimits,
+}
+
+/// Where gRPC listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GrpcListener {
+    /// Nowhere.
+    Off,
+    /// There; nowhere if another process listens there. What nobody asked for stops nobody.
+    IfFree(SocketAddr),
+    /// There.
+    At(SocketAddr),
+}
+
+impl GrpcListener {
+    /// Where it shall listen, if anywhere.
+    pub fn address(self) -> Option<SocketAddr> {
+        match self {
+            Self::Off => None,
+            Self::IfFree(address) | Self::At(address) => Some(address),
+        }
+    }
 }
 
 /// What callers may ask for at most. Each bound is a key of `[limits]`.
@@ -84,6 +107,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             http: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            grpc: GrpcListener::IfFree(SocketAddr::from(([127, 0, 0, 1], 8081))),
             admin: SocketAddr::from(([127, 0, 0, 1], 8082)),
             compute_threads: 0,
             drain: Duration::from_secs(20),
@@ -127,7 +151,7 @@ pub enum StartError {
     /// The address belongs to somebody else.
     #[error("{listener}: {address} is in use by another process")]
     InUse {
-        /// The listener: `http`, `admin`.
+        /// The listener: `http`, `grpc`, `admin`.
         listener: &'static str,
         /// Where it should listen.
         address: SocketAddr,
@@ -255,7 +279,10 @@ impl Config {
     /// Refuses what would be found out only later.
     pub(crate) fn check(&self) -> Result<(), StartError> {
         let is_open = !self.insecure && !self.auth.is_on() && !self.tls.client_certificate_required;
-        for (listener, address) in [("http", self.http), ("admin", self.admin)] {
+        let grpc = self.grpc.address().map(|address| ("grpc", address));
+        for (listener, address) in
+            [("http", self.http), ("admin", self.admin)].into_iter().chain(grpc)
+        {
             if is_open && !is_loopback(address) {
                 return Err(StartError::PublicWithoutKeys { listener, address });
             }

@@ -43,6 +43,10 @@ pub(crate) enum Refusal {
     BadField(String),
     /// Something is asked for that the model does not have.
     NotOffered(String),
+    /// The protocol has it, this server does not.
+    NotImplemented(String),
+    /// The server is about to leave.
+    Draining,
     /// A header is not what it must be.
     BadHeader(String),
     /// A row cannot be scored; for protocols that refuse the request for it.
@@ -88,6 +92,8 @@ impl Refusal {
             Self::MalformedJson(_) => (StatusCode::BAD_REQUEST, "malformed_json"),
             Self::BadField(_) => (StatusCode::BAD_REQUEST, "bad_field"),
             Self::NotOffered(_) => (StatusCode::BAD_REQUEST, "not_offered"),
+            Self::NotImplemented(_) => (StatusCode::NOT_IMPLEMENTED, "not_implemented"),
+            Self::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
             Self::BadHeader(_) => (StatusCode::BAD_REQUEST, "bad_header"),
             Self::Row { kind, is_strict: false, .. } => (StatusCode::BAD_REQUEST, kind.as_str()),
             Self::Row { kind, is_strict: true, .. } => {
@@ -141,7 +147,7 @@ impl Refusal {
     }
 
     /// What went wrong, where, and what to do.
-    fn message(&self) -> String {
+    pub(crate) fn message(&self) -> String {
         match self {
             Self::UnknownRoute { path } => format!("nothing is at {path}"),
             Self::WrongMethod { method, path } => {
@@ -165,6 +171,7 @@ impl Refusal {
             | Self::MalformedJson(text)
             | Self::BadField(text)
             | Self::NotOffered(text)
+            | Self::NotImplemented(text)
             | Self::BadHeader(text)
             | Self::MediaType(text) => text.clone(),
             Self::Row { row, message, .. } => format!("row {row}: {message}"),
@@ -188,6 +195,7 @@ impl Refusal {
                 "not done within {} ms: send fewer rows or allow more time with x-request-timeout",
                 timeout.as_millis()
             ),
+            Self::Draining => "the server leaves: connect again, to another".to_owned(),
             Self::Deploy(cause) => with_source(cause),
             Self::Rollback(cause) => cause.to_string(),
             Self::Panicked => "a mistake of the server; its log has more".to_owned(),
@@ -201,6 +209,16 @@ impl Refusal {
             StatusCode::GATEWAY_TIMEOUT => "late",
             status if status.is_server_error() => "failed",
             _ => "refused",
+        }
+    }
+
+    /// When to come back, for what another time may bring: whole seconds, and milliseconds.
+    pub(crate) fn retry_after(&self) -> Option<(HeaderValue, HeaderValue)> {
+        match self {
+            Self::Shed { retry_after, .. } | Self::QuotaExceeded { retry_after } => {
+                Some(retry_after_headers(*retry_after))
+            }
+            _ => None,
         }
     }
 
@@ -227,8 +245,7 @@ impl Refusal {
             let scheme = HeaderValue::from_static("Bearer realm=\"stemson\"");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
         }
-        if let Self::Shed { retry_after, .. } | Self::QuotaExceeded { retry_after } = self {
-            let (seconds, ms) = retry_after_headers(*retry_after);
+        if let Some((seconds, ms)) = self.retry_after() {
             response.headers_mut().insert(header::RETRY_AFTER, seconds);
             response.headers_mut().insert(RETRY_AFTER_MS, ms);
         }

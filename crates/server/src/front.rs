@@ -22,6 +22,7 @@ use crate::admin::Peer;
 use crate::auth::{Caller, Visitor, need};
 use crate::context::Context;
 use crate::error::Refusal;
+use crate::grpc;
 use crate::pace::{Pace, Watch};
 use crate::request_id;
 use crate::routes::Arrival;
@@ -49,11 +50,15 @@ where
     let version = request.version();
     request.extensions_mut().insert(Arrival(Instant::now()));
     request.extensions_mut().insert(Peer(visitor.peer));
+    let is_grpc = grpc::is_grpc(request.headers());
     let is_expecting = request.headers().contains_key(header::EXPECT);
     let allowed = authorize(&context, &visitor, &request);
     let (mut head, body) = request.into_parts();
-    let pace =
-        Pace { grace: BODY_GRACE, bytes_per_second: context.limits.body_bytes_per_second_min };
+    // A stream waits for what its caller will ask next.
+    let is_stream = is_grpc && grpc::is_stream(head.uri.path());
+    let least = context.limits.body_bytes_per_second_min;
+    let bytes_per_second = if is_stream { 0 } else { least };
+    let pace = Pace { grace: BODY_GRACE, bytes_per_second };
     let (lent, kept) = lend(body, pace);
     let mut response = match allowed {
         Ok(caller) => {
@@ -65,15 +70,20 @@ where
         Err(refusal) => refusal.into_response(),
     };
     if let Some(refusal) = refusal(&mut response) {
-        // Who waits to be asked for a body need not send it.
-        if !is_expecting {
+        // Who waits to be asked for a body need not send it; in HTTP/2 a request that is answered
+        // early ends without harm.
+        if !is_expecting && !is_grpc {
             let is_unknown = matches!(refusal, Refusal::Unauthorized(_));
             let bytes_max =
                 if is_unknown { READ_OVER_UNKNOWN_BYTES_MAX } else { READ_OVER_BYTES_MAX };
             kept.read_over(bytes_max).await;
         }
         let allow = response.headers_mut().remove(header::ALLOW);
-        response = refusal.render(id.to_str().unwrap_or("-"));
+        response = if is_grpc {
+            grpc::status::render(&refusal)
+        } else {
+            refusal.render(id.to_str().unwrap_or("-"))
+        };
         if let Some(allow) = allow {
             response.headers_mut().insert(header::ALLOW, allow);
         }

@@ -1,4 +1,5 @@
-//! The protocols: KServe V1 and the Open Inference Protocol over HTTP, admin, health, metrics.
+//! The protocols: KServe V1 and the Open Inference Protocol over HTTP and gRPC, admin, health,
+//! metrics.
 //!
 //! [`Server::bind`] opens the listeners, [`Server::run`] serves until a [`ShutdownHandle`] says
 //! otherwise. In between and meanwhile, models come in by [`Server::deploy`] or by the admin routes.
@@ -33,6 +34,7 @@ mod error;
 mod face;
 mod fetch;
 mod front;
+mod grpc;
 mod health;
 mod json;
 mod lag;
@@ -65,7 +67,7 @@ mod v1;
 
 pub use auth::{AuthConfig, JwksSource, KeysError, TokenConfig};
 pub use cache::{CacheBackend, CacheConfig, RedisUrl};
-pub use config::{Config, Limits, StartError};
+pub use config::{Config, GrpcListener, Limits, StartError};
 pub use deploy_error::DeployError;
 pub use server::{Addresses, RunError, Server};
 pub use shutdown::ShutdownHandle;

@@ -16,7 +16,7 @@ use stemson_serving::Work;
 
 use crate::auth::{Entrance, Visitor};
 use crate::context::{Admitted, Context};
-use crate::{Config, Limits, Server, front, routes};
+use crate::{Config, GrpcListener, Limits, Server, front, routes};
 
 pub(crate) const MODEL: &[u8] = include_bytes!(concat!(
     env!("CARGO_MANIFEST_DIR"),
@@ -36,6 +36,7 @@ impl Held {
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
         let config = Config {
             http: any_port,
+            grpc: GrpcListener::Off,
             admin: any_port,
             compute_threads: 1,
             limits,

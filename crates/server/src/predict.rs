@@ -34,7 +34,7 @@ const INLINE_ANSWER_BYTES: usize = 16 << 10;
 const NS_PER_ANSWER_BYTE: u64 = 8;
 
 /// Bytes of a body up to which the reactor decodes it itself: about 100 us.
-const INLINE_BODY_BYTES: usize = 32 << 10;
+pub(crate) const INLINE_BODY_BYTES: usize = 32 << 10;
 
 /// What a protocol knows of one request: how to read its body, and how to answer.
 pub(crate) trait Call: Send + 'static {

@@ -1,12 +1,13 @@
 //! Which path leads where, and the frame around a prediction that all protocols share.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::Request;
-use axum::http::header;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -108,7 +109,24 @@ pub(crate) fn wrong_method(request: &Request) -> Refusal {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Arrival(pub(crate) Instant);
 
-/// A prediction from its head to its answer: find the revision, take the body, predict, count.
+/// Which prediction is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub(crate) model: &'a str,
+    /// None: the current one.
+    pub(crate) version: Option<&'a str>,
+    pub(crate) protocol: &'static str,
+    pub(crate) arrival: Instant,
+    /// The head of the request that it came with.
+    pub(crate) parts: &'a Parts,
+}
+
+/// When the front saw the head.
+pub(crate) fn arrival(parts: &Parts) -> Instant {
+    parts.extensions.get::<Arrival>().map_or_else(Instant::now, |at| at.0)
+}
+
+/// A prediction over HTTP, from its head to its answer.
 pub(crate) async fn predict<C: Call<Reply = Wire>>(
     context: &Context,
     model: &str,
@@ -117,21 +135,39 @@ pub(crate) async fn predict<C: Call<Reply = Wire>>(
     call: C,
     request: Request,
 ) -> Result<Response, Refusal> {
-    if let Some(caller) = request.extensions().get::<Caller>() {
+    let (parts, body) = request.into_parts();
+    let asked = Asked { model, version, protocol, arrival: arrival(&parts), parts: &parts };
+    let bytes_max = context.limits.body_bytes_max;
+    let call = Coded::new(call, &parts.headers, bytes_max)?;
+    let body = async {
+        let timeout = context::timeout(&parts.headers)?;
+        let limit = bytes_max as u64;
+        Ok((read_body(&parts.headers, body, limit, "body_mib").await?, timeout))
+    };
+    Ok(answer(context, asked, call, body).await?.into_response())
+}
+
+/// A prediction, whatever it came by: find the revision, take the body, predict, count.
+///
+/// `body`: the bytes, and the time that the head allows.
+pub(crate) async fn answer<C: Call>(
+    context: &Context,
+    asked: Asked<'_>,
+    call: C,
+    body: impl Future<Output = Result<(Bytes, Option<Duration>), Refusal>>,
+) -> Result<C::Reply, Refusal> {
+    let Asked { model, version, protocol, arrival, parts } = asked;
+    if let Some(caller) = parts.extensions.get::<Caller>() {
         caller.check_model(model)?;
     }
     let deployment = context.deployment(model)?;
-    let chosen = context.choose(&deployment, version, request.headers())?;
+    let chosen = context.choose(&deployment, version, &parts.headers)?;
     let revision = Arc::clone(&chosen.revision);
-    let arrival = request.extensions().get::<Arrival>().map_or_else(Instant::now, |at| at.0);
     let traffic = context.metrics.begin(deployment.name(), &revision, protocol, arrival);
     let face = revision.prepared(Face::new);
     let answer = async {
-        let timeout = context::timeout(request.headers())?;
+        let (body, timeout) = body.await?;
         let clock = Clock { arrival, timeout, slo: context.slo };
-        let limit = context.limits.body_bytes_max as u64;
-        let call = Coded::new(call, request.headers(), context.limits.body_bytes_max)?;
-        let body = body(request, limit, "body_mib").await?;
         predict::predict(context, deployment.name(), revision, call, body, clock).await
     };
     let answer = answer.await;
@@ -158,7 +194,7 @@ pub(crate) async fn predict<C: Call<Reply = Wire>>(
                 None => {}
             }
             traffic.end("ok");
-            Ok(answer.reply.into_response())
+            Ok(answer.reply)
         }
         Err(refusal) => {
             if let Refusal::Shed { reason, .. } = refusal {
@@ -177,14 +213,24 @@ pub(crate) async fn body(
     bytes_max: u64,
     limit: &'static str,
 ) -> Result<Bytes, Refusal> {
+    let (parts, body) = request.into_parts();
+    read_body(&parts.headers, body, bytes_max, limit).await
+}
+
+async fn read_body(
+    headers: &HeaderMap,
+    body: Body,
+    bytes_max: u64,
+    limit: &'static str,
+) -> Result<Bytes, Refusal> {
     let too_large = || Refusal::BodyTooLarge { bytes_max, limit };
-    let length = request.headers().get(header::CONTENT_LENGTH);
+    let length = headers.get(header::CONTENT_LENGTH);
     let length = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if length.is_some_and(|length| length > bytes_max) {
         return Err(too_large());
     }
     let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
-    match Limited::new(request.into_body(), bytes_max).collect().await {
+    match Limited::new(body, bytes_max).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(cause) if cause.is::<LengthLimitError>() => Err(too_large()),
         Err(cause) => Err(match too_slow(&*cause) {

@@ -15,9 +15,10 @@ use crate::access::{self, Access};
 use crate::auth::Entrance;
 use crate::bench::Bench;
 use crate::cache::PredictionCache;
-use crate::config::{Config, StartError};
+use crate::config::{Config, GrpcListener, StartError};
 use crate::context::{Context, SharedGate};
 use crate::deploy_error::DeployError;
+use crate::grpc;
 use crate::lag::Probe;
 use crate::lane::{Lane, LaneThreads};
 use crate::listen::{Door, Phase};
@@ -37,6 +38,7 @@ use crate::upkeep::Upkeep;
 #[derive(Debug)]
 pub struct Server {
     http: TcpListener,
+    grpc: Option<TcpListener>,
     admin: TcpListener,
     addresses: Addresses,
     context: Arc<Context>,
@@ -55,6 +57,8 @@ pub struct Server {
 pub struct Addresses {
     /// Inference, health, metrics.
     pub http: SocketAddr,
+    /// Inference and health over gRPC; none: off, or another process listens there.
+    pub grpc: Option<SocketAddr>,
     /// Swap, rollback, revisions, health, metrics.
     pub admin: SocketAddr,
 }
@@ -76,8 +80,11 @@ impl Server {
         config.check()?;
         let http = listen("http", config.http)?;
         let admin = listen("admin", config.admin)?;
+        let grpc = listen_grpc(config.grpc)?;
+        let grpc_address = grpc.as_ref().map(TcpListener::local_addr).transpose();
         let addresses = Addresses {
             http: http.local_addr().map_err(|cause| bind_error("http", config.http, cause))?,
+            grpc: grpc_address.map_err(|cause| bind_error("grpc", config.http, cause))?,
             admin: admin.local_addr().map_err(|cause| bind_error("admin", config.admin, cause))?,
         };
         let Access { auth, tls, watched } = access::open(&config)?;
@@ -124,6 +131,7 @@ impl Server {
         let (drain, drain_delay) = (config.drain, config.drain_delay);
         Ok(Self {
             http,
+            grpc,
             admin,
             addresses,
             context,
@@ -215,9 +223,17 @@ impl Server {
         };
         let http =
             door(self.http, Entrance::Inference, routes::inference(Arc::clone(&self.context)));
-        let mut http = http.map_err(RunError::Runtime)?;
+        let http = http.map_err(RunError::Runtime)?;
+        let grpc = match self.grpc {
+            Some(listener) => {
+                let router = grpc::router(&self.context);
+                let router = router.map_err(|cause| RunError::Runtime(io::Error::other(cause)))?;
+                Some(door(listener, Entrance::Inference, router).map_err(RunError::Runtime)?)
+            }
+            None => None,
+        };
         let admin = door(self.admin, Entrance::Admin, routes::admin(Arc::clone(&self.context)));
-        let mut admin = admin.map_err(RunError::Runtime)?;
+        let admin = admin.map_err(RunError::Runtime)?;
 
         notify::say("READY=1");
         let period = notify::watchdog();
@@ -239,18 +255,19 @@ impl Server {
             () = signals.end() => {}
         }
         phase.send_replace(Phase::Closing);
-        let both = async {
-            // A door that panicked has closed too.
-            drop((&mut http).await);
-            drop((&mut admin).await);
+        let mut doors: Vec<_> = [Some(http), grpc, Some(admin)].into_iter().flatten().collect();
+        let all = async {
+            for door in &mut doors {
+                // A door that panicked has closed too.
+                drop(door.await);
+            }
         };
         tokio::select! {
-            () = both => return Ok(()),
+            () = all => return Ok(()),
             () = tokio::time::sleep(self.drain) => {}
             () = signals.end() => {}
         }
-        http.abort();
-        admin.abort();
+        doors.iter().for_each(tokio::task::JoinHandle::abort);
         Err(RunError::DrainTooLong(self.drain))
     }
 }
@@ -268,6 +285,17 @@ fn order(name: &str, artifact: Bytes, by: &str) -> Result<Order, DeployError> {
 
 fn listen(name: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
     TcpListener::bind(address).map_err(|cause| bind_error(name, address, cause))
+}
+
+fn listen_grpc(at: GrpcListener) -> Result<Option<TcpListener>, StartError> {
+    match at {
+        GrpcListener::Off => Ok(None),
+        GrpcListener::At(address) => listen("grpc", address).map(Some),
+        GrpcListener::IfFree(address) => match listen("grpc", address) {
+            Err(StartError::InUse { .. }) => Ok(None),
+            other => other.map(Some),
+        },
+    }
 }
 
 fn bind_error(listener: &'static str, address: SocketAddr, cause: io::Error) -> StartError {

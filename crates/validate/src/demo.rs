@@ -11,7 +11,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use stemson_mojo::{Batch, Cell, Digest, LoadError, LoadOptions, Model, Options, Output};
 use stemson_server::{
-    Addresses, Config, DeployError, RunError, Server, ShutdownHandle, StartError,
+    Addresses, Config, DeployError, GrpcListener, RunError, Server, ShutdownHandle, StartError,
 };
 
 use crate::client::{Answer, Client, TransportError};
@@ -74,8 +74,12 @@ impl Demo {
     /// Runs it and tells `out` what happens. `true`: every request was answered, and rightly.
     pub fn run(self, out: &mut dyn Write) -> Result<bool, DemoError> {
         let contenders = [Contender::load("GLM", GLM)?, Contender::load("XGBoost", XGBOOST)?];
-        let server =
-            Server::bind(Config { http: self.http, admin: self.admin, ..Config::default() })?;
+        let server = Server::bind(Config {
+            http: self.http,
+            grpc: GrpcListener::Off,
+            admin: self.admin,
+            ..Config::default()
+        })?;
         let addresses = server.addresses();
         drop(server.deploy(NAME, GLM, "demo")?);
         let shutdown =

@@ -162,6 +162,28 @@ impl Auth {
         Ok(caller)
     }
 
+    /// May a caller who was let in for less administer too?
+    pub(crate) fn check_admin(&self, caller: &Caller) -> Result<(), Refusal> {
+        match &caller.0 {
+            Some(identity) => Need::Admin.check(identity),
+            None if !self.is_on && self.is_all_loopback => Ok(()),
+            None => Err(Refusal::Forbidden(
+                "without keys, administration answers on the admin listener only".to_owned(),
+            )),
+        }
+    }
+
+    /// One more request of a caller who was let in, over a stream that stays open.
+    pub(crate) fn take_again(&self, caller: &Caller) -> Result<(), Refusal> {
+        let Some(identity) = &caller.0 else {
+            return Ok(());
+        };
+        let Some(rate) = identity.rate_per_second else {
+            return Ok(());
+        };
+        self.take_quota(&identity.id, rate, Instant::now())
+    }
+
     fn recognise(&self, headers: &HeaderMap, visitor: &Visitor) -> Result<Arc<Identity>, Refusal> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let now = now.map_or(0, |since| since.as_secs());

@@ -8,6 +8,7 @@ use axum::http::Method;
 
 use super::{Entrance, Identity};
 use crate::error::Refusal;
+use crate::grpc;
 
 /// What a request needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,12 +49,24 @@ impl Need {
 /// What the request needs, and the model that its path names.
 pub(crate) fn of(entrance: Entrance, method: &Method, path: &str) -> (Need, Option<String>) {
     let is_read = method == Method::GET || method == Method::HEAD;
+    let is_grpc = entrance == Entrance::Inference && method == Method::POST;
     let segments: Vec<&str> = path.split('/').skip(1).collect();
     let need = match segments.as_slice() {
         ["" | "healthz" | "readyz" | "ping"] | ["v2", "health", "live" | "ready"] if is_read => {
             Need::Nothing
         }
         ["metrics"] if is_read => Need::Metrics,
+        ["grpc.health.v1.Health", _] if is_grpc => Need::Nothing,
+        [service, method] if is_grpc && service == &grpc::SERVICE => match *method {
+            "ServerLive" | "ServerReady" => Need::Nothing,
+            "ModelInfer" | "ModelStreamInfer" => Need::Predict,
+            "ModelReady" | "ServerMetadata" | "ModelMetadata" | "ModelConfig"
+            | "ModelStatistics" | "RepositoryIndex" => Need::Metadata,
+            // Those of settings change them where they carry any, and then ask for more.
+            "TraceSetting" | "LogSettings" => Need::Metadata,
+            _ => Need::Admin,
+        },
+        [service, _] if is_grpc && service.starts_with("grpc.reflection.") => Need::Metadata,
         _ if entrance == Entrance::Admin => Need::Admin,
         ["v2", "repository", "index"] => Need::Metadata,
         ["v2", "repository", ..] => Need::Admin,
@@ -118,6 +131,13 @@ mod tests {
             ("GET", "/v2/models/stats", Metadata, Admin, None),
             ("POST", "/invocations", Predict, Admin, None),
             ("POST", "/v2/repository/index", Metadata, Admin, None),
+            ("POST", "/grpc.health.v1.Health/Check", Nothing, Admin, None),
+            ("POST", "/inference.GRPCInferenceService/ServerReady", Nothing, Admin, None),
+            ("POST", "/inference.GRPCInferenceService/ModelInfer", Predict, Admin, None),
+            ("POST", "/inference.GRPCInferenceService/ModelConfig", Metadata, Admin, None),
+            ("POST", "/inference.GRPCInferenceService/RepositoryModelLoad", Admin, Admin, None),
+            ("POST", "/inference.GRPCInferenceService/Guess", Admin, Admin, None),
+            ("POST", "/grpc.reflection.v1.ServerReflection/X", Metadata, Admin, None),
             ("POST", "/v2/repository/models/m/load", Admin, Admin, Some("m")),
             ("GET", "/v2/logging", Metadata, Admin, None),
             ("POST", "/v2/logging", Admin, Admin, None),

@@ -59,7 +59,7 @@ impl Datatype {
     ///
     /// Floats are rounded to the nearest, as a sender of binary data has done already. NaN and
     /// infinities are floats.
-    pub(super) fn hold(self, number: f64) -> Option<f64> {
+    pub(crate) fn hold(self, number: f64) -> Option<f64> {
         let whole = |min: f64, max: f64| {
             (number.trunc() == number && (min..=max).contains(&number)).then_some(number)
         };
@@ -97,7 +97,7 @@ impl Datatype {
     /// The element in these bytes, least significant first; none if a double cannot hold it.
     ///
     /// `bytes`: as many as [`Datatype::size`] says; missing ones are 0.
-    pub(super) fn read(self, bytes: &[u8]) -> Option<f64> {
+    pub(crate) fn read(self, bytes: &[u8]) -> Option<f64> {
         let bits = bytes.iter().rev().fold(0_u64, |bits, byte| (bits << 8) | u64::from(*byte));
         Some(match self {
             Self::Bool => f64::from(u8::from(bits != 0)),

@@ -6,20 +6,19 @@ use stemson_mojo::{Column, Kind, Role, Schema};
 use stemson_serving::{Deployment, Revision};
 
 use super::datatype::Datatype;
-use super::{INPUT, ROW};
+use super::{EXTENSIONS, INPUT, PLATFORM, ROW, SERVER};
 use crate::face::Face;
 use crate::json;
 
 /// `{"name","version","extensions"}` of the server.
 pub(super) fn server() -> Bytes {
     let version = env!("CARGO_PKG_VERSION");
-    format!("{{\"name\":\"stemson\",\"version\":\"{version}\",\"extensions\":{EXTENSIONS}}}").into()
+    let mut out =
+        format!("{{\"name\":\"{SERVER}\",\"version\":\"{version}\",\"extensions\":[").into();
+    json::write_list(&mut out, EXTENSIONS, |out, name| json::write_str(out, name));
+    out.extend_from_slice(b"]}");
+    out.into()
 }
-
-/// What is served besides the protocol itself, in Triton's words.
-const EXTENSIONS: &str = "[\"binary_tensor_data\",\"classification\",\"logging\",\
-    \"model_configuration\",\"model_repository\",\"model_repository(unload_dependents)\",\
-    \"parameters\",\"schedule_policy\",\"statistics\",\"trace\"]";
 
 /// The configuration of a revision in Triton's form. Batches have no dimension of their own: the
 /// first one of each tensor is the rows.
@@ -35,7 +34,7 @@ pub(crate) fn config(deployment: &Deployment, revision: &Revision) -> Value {
     json!({
         "name": deployment.name().as_str(),
         "platform": PLATFORM,
-        "backend": "stemson",
+        "backend": SERVER,
         "runtime": "",
         "version_policy": { "latest": { "num_versions": 1 } },
         "max_batch_size": 0,
@@ -56,9 +55,6 @@ pub(crate) fn config(deployment: &Deployment, revision: &Revision) -> Value {
     })
 }
 
-/// What runs the models.
-const PLATFORM: &str = "h2o_mojo";
-
 /// `{"name","versions","platform","inputs","outputs"}` of one revision.
 ///
 /// Inputs are shown as one matrix where all columns are numeric, else column by column.
@@ -67,20 +63,14 @@ pub(super) fn model(deployment: &Deployment, revision: &Revision) -> Bytes {
     let mut out = b"{\"name\":".to_vec();
     json::write_str(&mut out, deployment.name().as_str());
     out.extend_from_slice(b",\"versions\":[");
-    let warm = deployment.warm();
-    let mut numbers: Vec<u64> = warm.revisions().map(|revision| revision.number()).collect();
-    numbers.sort_unstable();
-    json::write_list(&mut out, numbers, |out, number| json::write_str(out, &number.to_string()));
+    json::write_list(&mut out, versions(deployment), |out, number| {
+        json::write_str(out, &number.to_string());
+    });
     out.extend_from_slice(format!("],\"platform\":\"{PLATFORM}\",\"inputs\":[").as_bytes());
     let face = revision.prepared(Face::new);
     json::write_list(&mut out, inputs(model.schema()), |out, input| write_tensor(out, &input));
     out.extend_from_slice(b"],\"outputs\":[");
-    let usual = face.outputs.iter().filter(|tensor| tensor.is_usual);
-    json::write_list(&mut out, usual, |out, tensor| {
-        let name = tensor.name.to_owned();
-        let tensor = TensorShape { name, datatype: tensor.datatype, shape: tensor.shape() };
-        write_tensor(out, &tensor);
-    });
+    json::write_list(&mut out, outputs(&face), |out, output| write_tensor(out, &output));
     let on_request = face.outputs.iter().filter(|tensor| !tensor.is_usual);
     let on_request: Vec<&str> = on_request.map(|tensor| tensor.name).collect();
     let parameters = format!(
@@ -129,6 +119,23 @@ pub(crate) fn layout(schema: &Schema) -> Layout {
 /// The columns but the offset.
 pub(crate) fn features(schema: &Schema) -> impl Iterator<Item = &Column> {
     schema.columns().iter().filter(|column| column.role == Role::Feature)
+}
+
+/// The numbers of the revisions that answer.
+pub(crate) fn versions(deployment: &Deployment) -> Vec<u64> {
+    let warm = deployment.warm();
+    let mut numbers: Vec<u64> = warm.revisions().map(|revision| revision.number()).collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+/// The outputs that a model gives without being asked for them.
+pub(crate) fn outputs(face: &Face) -> impl Iterator<Item = TensorShape> {
+    face.outputs.iter().filter(|tensor| tensor.is_usual).map(|tensor| TensorShape {
+        name: tensor.name.to_owned(),
+        datatype: tensor.datatype,
+        shape: tensor.shape(),
+    })
 }
 
 /// The inputs that a model shows.

@@ -22,8 +22,31 @@ use crate::json::{self, JSON_BYTES, Wire};
 use crate::predict::Call;
 use crate::routes;
 use crate::rows::{Rows, Scored};
+pub(crate) use data::Values;
+pub(crate) use datatype::Datatype;
 pub(crate) use encode::{Output, OutputTensor};
-pub(crate) use request::InferRequest;
+pub(crate) use metadata::{TensorShape, inputs, outputs, versions};
+pub(crate) use request::{InferRequest, Tensor, Terms, Wanted};
+
+/// How the server calls itself, and the backend of its models.
+pub(crate) const SERVER: &str = "stemson";
+
+/// What its models are.
+pub(crate) const PLATFORM: &str = "h2o_mojo";
+
+/// What is served besides the protocol itself, in Triton's words.
+pub(crate) const EXTENSIONS: &[&str] = &[
+    "binary_tensor_data",
+    "classification",
+    "logging",
+    "model_configuration",
+    "model_repository",
+    "model_repository(unload_dependents)",
+    "parameters",
+    "schedule_policy",
+    "statistics",
+    "trace",
+];
 
 /// Name of the one input of the layout `matrix`.
 const INPUT: &str = "input";

@@ -7,9 +7,21 @@ mod categories;
 mod drain;
 mod extensions;
 mod front;
+mod grpc;
 mod hostile;
+#[path = "../../src/grpc/messages.rs"]
+#[allow(
+    clippy::all,
+    clippy::pedantic,
+    dead_code,
+    unreachable_pub,
+    reason = "generated, of the whole protocol"
+)]
+#[rustfmt::skip]
+mod messages;
 mod mlflow;
 mod oip;
+mod proto;
 mod random;
 mod redis;
 mod rollout;

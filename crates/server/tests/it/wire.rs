@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use serde_json::Value;
-use stemson_server::{Addresses, Config, RunError, Server, ShutdownHandle};
+use stemson_server::{Addresses, Config, GrpcListener, RunError, Server, ShutdownHandle};
 
 /// The bytes of a model of the corpus.
 pub(crate) fn artifact(case: &str) -> Vec<u8> {
@@ -24,6 +24,7 @@ pub(crate) fn config() -> Config {
     let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
     Config {
         http: any_port,
+        grpc: GrpcListener::At(any_port),
         admin: any_port,
         compute_threads: 2,
         slo: Duration::from_mins(1),
