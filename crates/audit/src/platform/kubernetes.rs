@@ -215,7 +215,19 @@ impl Container {
         let by_image =
             repository.contains("h2o-open-source") || matches!(last, "h2o" | "h2o-3" | "h2o3");
         let by_command = self.words().iter().any(|(word, _)| word.contains("h2o.jar"));
-        by_image || by_command || self.variable("H2O_KUBERNETES_SERVICE_DNS").is_some()
+        let ports = self.node.get("ports").map(Node::items).unwrap_or_default();
+        let by_port =
+            ports.iter().any(|it| it.get("containerPort").and_then(Node::number) == Some(54_321));
+        // What has no image patches another manifest, and is no container of its own.
+        let by_discovery =
+            !image.is_empty() && self.variable("H2O_KUBERNETES_SERVICE_DNS").is_some();
+        by_image || by_command || by_port || by_discovery
+    }
+
+    /// Whether it is H2O by its name alone: enough to judge a heap by, not to expect a cluster.
+    pub(crate) fn is_called_h2o(&self) -> bool {
+        let image = self.image().map(|(image, _)| image.to_ascii_lowercase()).unwrap_or_default();
+        image.contains("h2o") || self.name.to_ascii_lowercase().contains("h2o")
     }
 
     /// The heap that its JVM takes: `_JAVA_OPTIONS` outweighs the command, that outweighs

@@ -22,12 +22,13 @@ pub(crate) fn memory(facts: &Facts, findings: &mut Findings<'_>) {
     for (source, workload) in &facts.platform.workloads {
         for container in &workload.containers {
             let member = container.is_h2o_member();
+            let is_h2o = member || container.is_called_h2o();
             let heap = container
                 .heap()
                 .map(|heap| (*source, heap))
                 .or_else(|| heap_of_image(facts, container));
             if let Some((place, heap)) = &heap {
-                share(facts, *source, container, *place, heap, member, xgboost, findings);
+                share(facts, *source, container, *place, heap, is_h2o, xgboost, findings);
             }
             if member {
                 unlimited(facts, *source, workload, container, findings);
@@ -44,7 +45,7 @@ fn share(
     container: &Container,
     place: usize,
     heap: &Heap,
-    member: bool,
+    is_h2o: bool,
     xgboost: bool,
     findings: &mut Findings<'_>,
 ) {
@@ -56,7 +57,7 @@ fn share(
         }
         _ => return,
     };
-    let bound = match (member, xgboost) {
+    let bound = match (is_h2o, xgboost) {
         // Of other programs we only know that a heap as large as the limit leaves nothing.
         (false, _) => 99.9,
         (true, true) => XGBOOST_PERCENT_MAX,

@@ -154,6 +154,11 @@ impl Member<'_, '_> {
         let named = name.and_then(|name| beside().find(|(_, it)| it.name == name));
         named
             .or_else(|| beside().find(|(_, it)| it.is_headless() && it.selects(self.workload)))
+            .or_else(|| {
+                // Another folder may hold it.
+                let all = &self.facts.platform.objects;
+                all.iter().find(|(_, it)| it.kind == "Service" && name == Some(it.name.as_str()))
+            })
             .cloned()
     }
 
@@ -212,7 +217,16 @@ impl Member<'_, '_> {
                     "no headless Service leads to the pods of {}: no member finds the others",
                     self.title()
                 );
-                self.report("h2o_discovery", self.source, at, message);
+                // Where both names agree the Service may stand in another repository.
+                let dns = self.container.variable("H2O_KUBERNETES_SERVICE_DNS");
+                let dns =
+                    dns.and_then(|it| it.get("value")).and_then(Node::raw).unwrap_or_default();
+                let agrees =
+                    name.as_ref().and_then(Node::raw).is_some_and(|name| dns.starts_with(name));
+                let finding = self.report("h2o_discovery", self.source, at, message);
+                if agrees {
+                    finding.severity = Severity::Warning;
+                }
             }
         }
         self.dns(service.map(|(_, service)| service.name));

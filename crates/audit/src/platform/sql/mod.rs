@@ -133,7 +133,12 @@ fn prepare(text: &str) -> String {
             out.push_str(line);
         }
     }
-    if out.contains("%s") || out.contains("%(") || out.contains('{') || out.contains(':') {
+    if out.contains("%s")
+        || out.contains("%d")
+        || out.contains("%(")
+        || out.contains('{')
+        || out.contains(':')
+    {
         out = placeholders(&out);
     }
     out
@@ -161,7 +166,9 @@ fn placeholders(text: &str) -> String {
         }
         let start = out.len();
         out.extend(rest[..length].iter().map(|it| if *it == b'\n' { b'\n' } else { b' ' }));
-        out[start..start + 2].copy_from_slice(b"$1");
+        // A number may stand where no parameter does: `vector(%d)`.
+        let stand_in = if rest.starts_with(b"%d") { b"11" } else { b"$1" };
+        out[start..start + 2].copy_from_slice(stand_in);
     }
     // Whole characters were replaced, so this holds.
     String::from_utf8(out).unwrap_or_default()
@@ -176,7 +183,7 @@ fn placeholder_length(rest: &[u8], before: Option<u8>) -> usize {
     };
     let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
     match rest {
-        [b'%', b's', ..] => 2,
+        [b'%', b's' | b'd', ..] => 2,
         [b'%', b'(', ..] => closing(b")s"),
         [b'{', b'{', ..] => closing(b"}}"),
         [b'{', b'%', ..] => closing(b"%}"),
@@ -268,6 +275,7 @@ mod tests {
     fn placeholders_keep_their_length() {
         for (text, expected) in [
             ("a = %s", "a = $1"),
+            ("e vector(%d)", "e vector(11)"),
             ("a = %(name)s and", "a = $1       and"),
             ("a = :x::int", "a = $1::int"),
             ("a = ':x'", "a = ':x'"),

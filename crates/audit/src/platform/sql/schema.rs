@@ -112,6 +112,8 @@ impl Schema {
                 self.tables.entry(table.name.clone()).or_insert(table);
             }
             Change::DropTable(name) => {
+                // Who drops it before making its own has one of its own.
+                self.creators.entry(name.clone()).or_default().insert(source);
                 self.tables.remove(name);
                 self.indexes.retain(|it| it.table != *name);
             }
