@@ -20,12 +20,13 @@ impl Labeller {
         let index = if preds.len() == 3 {
             usize::from(preds[2] >= self.threshold)
         } else {
-            self.multinomial(&preds[1..], raw)
+            self.most_probable(&preds[1..], raw)
         };
         preds[0] = index as f64;
     }
 
-    fn multinomial(&self, p: &[f64], raw: &[f64]) -> usize {
+    /// The class of the largest probability; of several one that is chosen by the row.
+    fn most_probable(&self, p: &[f64], raw: &[f64]) -> usize {
         let (mut best, mut tied) = (0, 0_i32);
         for class in 1..p.len() {
             if p[best] < p[class] {
@@ -37,50 +38,50 @@ impl Labeller {
         if tied == 0 {
             return best;
         }
-        self.one_of(p, raw, best, tied)
+        let hash = hash(raw);
+        let drawn = self.prior.as_ref().and_then(|prior| drawn(p, prior, hash));
+        drawn.unwrap_or_else(|| counted(p, best, tied, hash))
     }
+}
 
-    /// Chooses between classes of the largest probability, of which `best` is the first and `tied`
-    /// are others.
-    #[cold]
-    fn one_of(&self, p: &[f64], raw: &[f64], best: usize, tied: i32) -> usize {
-        // One NaN, Java's own, so that no payload from a tensor decides.
-        let bits = |value: f64| (if value.is_nan() { f64::NAN } else { value }).to_bits() as i64;
-        let hash = raw.iter().fold(0_i64, |hash, &value| hash ^ (bits(value) >> 6));
-        if let Some(prior) = &self.prior {
-            // The list starts with class 0 whether it is tied or not, and it is never emptied of
-            // what was tied on the way: genmodel does so, and labels must be equal.
-            let mut ties = vec![0];
-            let mut largest = 0;
-            for class in 1..p.len() {
-                if p[largest] < p[class] {
-                    largest = class;
-                } else if p[largest] == p[class] {
-                    ties.push(class);
-                }
-            }
-            let sum = ties.iter().fold(0.0, |sum, &class| sum + prior[class]);
-            let draw = Random::new(hash).next_double();
-            let mut reached = 0.0;
-            for &class in &ties {
-                reached += prior[class] / sum;
-                if draw <= reached {
-                    return class;
-                }
-            }
+#[cold]
+fn hash(raw: &[f64]) -> i64 {
+    // One NaN, Java's own, so that no payload from a tensor decides.
+    let bits = |value: f64| (if value.is_nan() { f64::NAN } else { value }).to_bits() as i64;
+    raw.iter().fold(0_i64, |hash, &value| hash ^ (bits(value) >> 6))
+}
+
+/// A class drawn by its share of the training data; none if rounding lets the draw fall behind all.
+///
+/// The list starts with class 0 whether it is tied or not, and it is never emptied of what was tied on
+/// the way: genmodel does so, and labels must be equal.
+#[cold]
+fn drawn(p: &[f64], prior: &[f64], hash: i64) -> Option<usize> {
+    let mut ties = vec![0];
+    let mut largest = 0;
+    for class in 1..p.len() {
+        if p[largest] < p[class] {
+            largest = class;
+        } else if p[largest] == p[class] {
+            ties.push(class);
         }
-        // `(int) hash % (ties + 1)` of Java: the remainder keeps the sign.
-        let mut skip = (hash as i32) % (tied + 1);
-        for class in 0..p.len() {
-            if p[class] == p[best] {
-                skip -= 1;
-                if skip < 0 {
-                    return class;
-                }
-            }
-        }
-        best
     }
+    let sum = ties.iter().fold(0.0, |sum, &class| sum + prior[class]);
+    let draw = Random::new(hash).next_double();
+    let mut reached = 0.0;
+    ties.into_iter().find(|&class| {
+        reached += prior[class] / sum;
+        draw <= reached
+    })
+}
+
+/// One of the classes that are as probable as `best`, of which there are `tied` more.
+#[cold]
+fn counted(p: &[f64], best: usize, tied: i32, hash: i64) -> usize {
+    // `(int) hash % (ties + 1)` of Java: the remainder keeps the sign, and below 0 it is the first.
+    let skip = usize::try_from((hash as i32) % (tied + 1)).unwrap_or(0);
+    let mut largest = (0..p.len()).filter(|&class| p[class] == p[best]);
+    largest.nth(skip).unwrap_or(best)
 }
 
 /// Undoes the over- and undersampling of `balance_classes`.
