@@ -393,3 +393,60 @@ fn long_answers_are_kept_as_well() {
     assert_eq!(ask(&mut client, path, &body.to_string()), computed);
     assert_eq!(outcome(&mut client, "hit_memory"), 200);
 }
+
+/// The long form of the herd: 1,000 requests a second for one row, while the model is swapped each
+/// second for one that no process has seen. `cargo nextest run -p stemson-server --run-ignored only
+/// herd_at_each_swap --no-capture`.
+#[test]
+#[ignore = "takes ten seconds, and both processors"]
+fn herd_at_each_swap() {
+    const SWAPS: u16 = 8;
+    const CLIENTS: u32 = 8;
+    const EVERY: Duration = Duration::from_millis(8);
+    let model = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../benches/models/gbm500d8/model.zip");
+    let base = fs::read(model).expect("a model");
+    // Another comment of the archive, another digest.
+    let numbered = |n: u16| {
+        let mut bytes = base[..base.len() - 2].to_vec();
+        bytes.extend_from_slice(&2_u16.to_le_bytes());
+        bytes.extend_from_slice(&n.to_le_bytes());
+        bytes
+    };
+    let serving = Serving::start(config(), &[]);
+    let swap = |n: u16| {
+        let path = "/admin/models/churn/swap";
+        serving.admin().post(path, numbered(n)).ok()
+    };
+    drop(swap(0));
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    let body = r#"{"instances":[{}],"contributions":true}"#;
+    std::thread::scope(|scope| {
+        for client in 0..CLIENTS {
+            let (serving, is_over) = (&serving, &is_over);
+            scope.spawn(move || {
+                let mut http = serving.http();
+                let mut next = Instant::now() + EVERY / CLIENTS * client;
+                while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                    std::thread::sleep(next.saturating_duration_since(Instant::now()));
+                    next += EVERY;
+                    http.post("/v1/models/churn:predict", body).ok();
+                }
+            });
+        }
+        for n in 1..=SWAPS {
+            std::thread::sleep(Duration::from_secs(1));
+            drop(swap(n));
+        }
+        std::thread::sleep(Duration::from_secs(1));
+        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    let mut client = serving.http();
+    let [computed, shared, kept, bypassed] =
+        ["miss", "coalesced", "hit_memory", "bypass"].map(|word| outcome(&mut client, word));
+    let keys = f64::from(SWAPS) + 1.0;
+    println!("{computed} computations of {keys} keys, {shared} shared, {kept} from memory");
+    assert_eq!(bypassed, 0, "contributions of 500 trees are worth keeping");
+    assert!(computed as f64 <= 1.1 * keys, "{computed} computations of {keys} keys");
+    assert!(kept + shared > 1_000, "{kept} from memory, {shared} shared");
+}
