@@ -116,7 +116,7 @@ fn words(model: &Model, job: &mut Job) -> Result<Vec<String>, BatchError> {
 
 /// Blocks small enough that all on their way together fit the promise, and large enough that
 /// threads meet rarely. `widest`: cells of a row, of the input or the output.
-fn block_size(threads: usize, blocks: usize, widest: usize) -> BlockSize {
+pub(crate) fn block_size(threads: usize, blocks: usize, widest: usize) -> BlockSize {
     const ROWS_MAX: usize = 1_024;
     // A cell costs its worker about 60 bytes: 24 MB in all.
     const CELLS_MAX: usize = 400 * 1_024;

@@ -14,6 +14,8 @@
 //! - Text that is no CSV or JSONL is an error that names source and line; a row that the model
 //!   refuses is an answer like any other.
 //!
+//! [`run`] is for files. [`score_frame`] is the same for record batches that are in memory.
+//!
 //! This crate does not open files and does not know where its output goes: the caller hands over
 //! readers and a writer.
 
@@ -21,6 +23,7 @@ mod block;
 mod columns;
 mod csv;
 mod error;
+mod frame;
 mod job;
 mod jsonl;
 mod pipeline;
@@ -35,6 +38,7 @@ mod worker;
 
 pub use csv::{CsvMistake, read_csv};
 pub use error::BatchError;
+pub use frame::{Scored, score_frame};
 pub use job::{Job, run};
 pub use render::{CsvForm, write_json_part};
 pub use source::{Compression, Format, Source};

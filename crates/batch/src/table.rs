@@ -80,10 +80,17 @@ impl<'a> Table<'a> {
     ) -> Self {
         let columns = plan.names.kept();
         let mut kept = vec![Value::Absent; if kept_values { rows.len() * columns } else { 0 }];
-        if let Records::Columns { fields } = &plan.records {
-            columns::fill(records, fields, &plan.names, rows, &mut kept);
+        let mut words = Vec::new();
+        match &plan.records {
+            Records::Columns { fields } if plan.names.are_words() => {
+                words = columns::words(records, fields, &plan.names);
+            }
+            Records::Columns { fields } => {
+                columns::fill(records, fields, &plan.names, rows, &mut kept);
+            }
+            Records::Csv { .. } | Records::Jsonl { .. } => {}
         }
-        Self { columns, kept, words: Vec::new(), starts: Vec::new() }
+        Self { columns, kept, words, starts: Vec::new() }
     }
 
     /// The values of a row to keep.

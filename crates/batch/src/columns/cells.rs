@@ -37,6 +37,27 @@ pub(crate) fn fill<'a>(
     }
 }
 
+/// The words of a model whose schema is open: row-major, one per column of the job's.
+pub(crate) fn words<'a>(
+    batch: &'a RecordBatch,
+    fields: &[ColumnField],
+    names: &Names,
+) -> Vec<Value<'a>> {
+    let columns = names.schema().columns().len();
+    let mut words = vec![Value::Absent; batch.num_rows() * columns];
+    for field in fields {
+        let Some(column) = field.target.column else { continue };
+        let array = &**batch.column(field.at);
+        for (row, word) in words.iter_mut().skip(column).step_by(columns).enumerate() {
+            *word = match value(array, row) {
+                Value::Text(text) if names.is_na(&text) => Value::Absent,
+                value => value,
+            };
+        }
+    }
+    words
+}
+
 /// Sets a column of the rows.
 fn set(array: &dyn Array, column: usize, names: &Names, rows: &mut Rows<'_>) {
     let read = |row| match cell(array, row) {

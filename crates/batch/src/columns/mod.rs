@@ -16,7 +16,7 @@ use arrow_array::RecordBatch;
 use arrow_schema::{DataType, Field, FieldRef, Fields};
 use stemson_mojo::Kind;
 
-pub(crate) use cells::fill;
+pub(crate) use cells::{fill, words};
 pub(crate) use kept::{kept_arrays, kept_types};
 
 use crate::error::BatchError;
@@ -149,7 +149,7 @@ fn spool(mut stream: impl Read) -> io::Result<File> {
 }
 
 /// The columns of a schema that the job wants.
-fn select(
+pub(crate) fn select(
     schema: &Fields,
     source_name: &str,
     names: &Names,
@@ -179,7 +179,7 @@ fn select(
     Ok(fields)
 }
 
-fn all_names(schema: &Fields) -> Vec<String> {
+pub(crate) fn all_names(schema: &Fields) -> Vec<String> {
     schema.iter().map(|field| field.name().clone()).collect()
 }
 
