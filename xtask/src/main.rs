@@ -7,6 +7,7 @@
 mod fuzz;
 mod setup;
 mod step;
+mod wheel;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -20,6 +21,8 @@ Usage: cargo xtask COMMAND
 
   test [--all]   sets up what the tests need, then runs them all; --all: the long ones too
   platforms      the corpus on musl and, emulated, on aarch64: the same bits (part of test)
+  wheel [test]   the Python wheels of all platforms; test: builds one for here and tests it (part of
+                 test)
   generate       writes the files that tests compare with what the code says
   fuzz [--time S] [TARGET ...]   libFuzzer on every parser, up to S seconds each (600)
   ci             format, lints, documentation, licences, tests: what must be green
@@ -33,6 +36,8 @@ fn main() -> ExitCode {
         ["test"] => test(false),
         ["test", "--all"] => test(true),
         ["platforms"] => platforms(),
+        ["wheel"] => wheel::release(),
+        ["wheel", "test"] => wheel::test(false),
         ["generate"] => generate(),
         ["fuzz", "--time", seconds, targets @ ..] => fuzz::run(seconds, targets),
         ["fuzz", targets @ ..] => fuzz::run("600", targets),
@@ -92,8 +97,9 @@ fn test(all: bool) -> Result<(), Failed> {
         }
     };
     let platforms = platforms();
+    let wheel = wheel::test(all);
     let tests = Step::new("tests", command).env("STEMSON_BIN", built("stemson")).silent_end().run();
-    doctests.and(platforms).and(tests)
+    doctests.and(platforms).and(wheel).and(tests)
 }
 
 /// The test whose page holds a fingerprint of all answers, on machines of another kind.
@@ -118,12 +124,17 @@ fn platforms() -> Result<(), Failed> {
 
 /// Committed files that come from the code. A test of each fails when it is stale.
 fn generate() -> Result<(), Failed> {
+    setup::cbindgen()?;
+    Step::new("header", "cbindgen --config crates/capi/cbindgen.toml")
+        .arguments(&["--output", "crates/capi/include/stemson.h", "crates/capi"])
+        .run()?;
     for (page, command) in [
         ("docs/exactness.md", "cargo test --package stemson-mojo --test it -- corpus::"),
         (
             "crates/server/src/grpc/messages.rs",
             "cargo test --package stemson-server --test it -- proto::",
         ),
+        ("crates/capi/include/stemson.h", "cargo test --package stemson-capi -- the_header"),
         ("docs/reference/metrics.md", "cargo test --package stemson-server --lib metrics::"),
     ] {
         Step::new(page, command).env("STEMSON_GENERATE", "1").run()?;

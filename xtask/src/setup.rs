@@ -31,6 +31,12 @@ const CARGO_DENY: Need = Need {
     install: &["cargo install cargo-deny --version 0.20.2 --locked"],
 };
 
+const CBINDGEN: Need = Need {
+    name: "cbindgen",
+    probe: "cbindgen --version",
+    install: &["cargo install cbindgen --version 0.29.2 --locked"],
+};
+
 /// libFuzzer is C++ and comes as source.
 const FUZZER: &[Need] = &[
     Need {
@@ -122,6 +128,11 @@ pub(crate) fn platforms() -> Result<(), Failed> {
 /// Brings cargo-deny, the judge of licences and origins.
 pub(crate) fn cargo_deny() -> Result<(), Failed> {
     bring(&CARGO_DENY)
+}
+
+/// Brings cbindgen, which writes the header of the C library.
+pub(crate) fn cbindgen() -> Result<(), Failed> {
+    bring(&CBINDGEN)
 }
 
 /// Brings cargo-fuzz and what it compiles libFuzzer with.

@@ -14,6 +14,9 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("serving", &["stemson-mojo"]),
     ("server", &["stemson-serving", "stemson-batch", "stemson-mojo"]),
     ("cluster", &[]),
+    ("capi", &["stemson-batch", "stemson-mojo"]),
+    // Serving: admission, for applications of FastAPI.
+    ("python", &["stemson-batch", "stemson-mojo", "stemson-serving"]),
     // The artifact validator: the policy's eye on entries, and answers as `score` writes them.
     (
         "validate",

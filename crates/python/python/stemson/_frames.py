@@ -1,0 +1,323 @@
+"""Data frames in and out, each library's by its own means. None of them is imported here unless
+the data comes from it.
+
+`read` gives what the native model scores (`Columns`, or anything with `__arrow_c_stream__`), and the
+function that makes answers of the same kind.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from . import _native
+from .errors import ColumnTypeError, DuplicateColumnError, InputError
+
+Give = Callable[[_native.Answers], Any]
+Source = Any
+
+
+def read(model: _native.Model, data: Any) -> tuple[Source, Give]:
+    """Tells by its class what the data is.
+
+    Raises:
+        InputError: it is nothing that has rows, or no column is the model's.
+    """
+    pandas, polars, pyarrow, numpy = (
+        sys.modules.get(name) for name in ("pandas", "polars", "pyarrow", "numpy")
+    )
+    if pandas is not None and isinstance(data, pandas.DataFrame):
+        return _pandas(model, data)
+    if polars is not None and isinstance(data, polars.LazyFrame):
+        raise InputError("a LazyFrame has no rows yet: call .collect() on it")
+    if polars is not None and isinstance(data, polars.DataFrame):
+        wanted = _wanted(model, data.columns)
+        return data.select(wanted), lambda answers: polars.DataFrame(answers)
+    if pyarrow is not None and isinstance(data, (pyarrow.Table, pyarrow.RecordBatch)):
+        return _pyarrow(model, data)
+    if numpy is not None and isinstance(data, numpy.ndarray):
+        return _numpy(model, data)
+    if isinstance(data, Mapping):
+        return _dict(model, data)
+    if isinstance(data, (list, tuple)):
+        return _rows(model, data)
+    if hasattr(data, "__arrow_c_stream__"):
+        import pyarrow as arrow
+
+        table = arrow.table(data)
+        return _pyarrow(model, table)
+    if hasattr(data, "__dataframe__"):
+        from pyarrow import interchange
+
+        return _pyarrow(model, interchange.from_dataframe(data))
+    raise InputError(
+        f"cannot read rows from {type(data).__name__}: expected a data frame of pandas, polars or"
+        " pyarrow, a numpy array, a list of dicts, or a dict of columns"
+    )
+
+
+def _wanted(model: _native.Model, names: Iterable[Any]) -> list[str]:
+    """The columns that the model reads, in the order of the data."""
+    names = list(names)
+    wanted = [name for name in names if isinstance(name, str) and model.wants(name)]
+    if len(set(wanted)) < len(wanted):
+        twice = next(name for name in wanted if wanted.count(name) > 1)
+        raise DuplicateColumnError(f"two columns are called `{twice}`", column=twice)
+    if not wanted:
+        found = ", ".join(repr(name) for name in names[:8]) or "no columns"
+        expected = ", ".join(f"`{name}`" for name, *_ in model.columns[:8])
+        raise InputError(f"no column is the model's: found {found}; expected {expected or 'any'}")
+    return wanted
+
+
+def columns_of(answers: _native.Answers) -> dict[str, Any]:
+    """The answers as numpy arrays by name; text as an array of objects."""
+    import numpy
+
+    columns: dict[str, Any] = {}
+    for index, name in enumerate(answers.names):
+        column = answers.column(index)
+        if isinstance(column, list):
+            # `numpy.array` would look into the objects.
+            values = numpy.empty(len(column), dtype=object)
+            values[:] = column
+            columns[name] = values
+        else:
+            columns[name] = numpy.asarray(column)
+    return columns
+
+
+def _lists(answers: _native.Answers) -> list[list[Any]]:
+    columns = (answers.column(index) for index in range(len(answers.names)))
+    return [column if isinstance(column, list) else column.tolist() for column in columns]
+
+
+# pandas
+
+
+def _pandas(model: _native.Model, frame: Any) -> tuple[Source, Give]:
+    import pandas
+
+    wanted = _wanted(model, frame.columns)
+    source = model.frame(len(frame))
+    for name in wanted:
+        _series(source, name, frame[name])
+
+    def give(answers: _native.Answers) -> Any:
+        return pandas.DataFrame(columns_of(answers), index=frame.index)
+
+    return source, give
+
+
+def _series(source: _native.Columns, name: str, series: Any) -> None:
+    """Adds a column of pandas, by the kind of its values."""
+    import numpy
+    import pandas
+
+    dtype = series.dtype
+    if isinstance(dtype, pandas.CategoricalDtype):
+        categories = series.cat.categories
+        codes = numpy.ascontiguousarray(series.cat.codes.to_numpy())
+        source.add_codes(name, codes, categories.astype(object).tolist())
+    elif pandas.api.types.is_datetime64_any_dtype(dtype) and series.isna().all():
+        # What pandas makes of a column of NaT alone, which says nothing of its type.
+        source.add_objects(name, [None] * len(series))
+    elif isinstance(dtype, numpy.dtype):
+        _array(source, name, series.to_numpy())
+    elif isinstance(dtype, pandas.DatetimeTZDtype):
+        # An instant, whatever its zone.
+        _array(source, name, series.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy())
+    elif _is_masked(series.array):
+        values, missing = series.array._data, series.array._mask
+        source.add_masked(name, values, missing)
+    elif hasattr(series.array, "__arrow_array__") and "pyarrow" in sys.modules:
+        _arrow_column(source, name, series.array.__arrow_array__())
+    elif isinstance(dtype, pandas.SparseDtype):
+        _array(source, name, series.sparse.to_dense().to_numpy())
+    else:
+        source.add_objects(name, series.to_numpy(dtype=object, na_value=None).tolist())
+
+
+def _is_masked(array: Any) -> bool:
+    """Nullable integers, floats and booleans: values and a mask, two numpy arrays."""
+    return all(
+        type(getattr(array, part, None)).__name__ == "ndarray" for part in ("_data", "_mask")
+    )
+
+
+def _arrow_column(source: _native.Columns, name: str, column: Any) -> None:
+    """A column of pandas that pyarrow holds."""
+    import pyarrow
+
+    if pyarrow.types.is_dictionary(column.type):
+        column = column.combine_chunks() if isinstance(column, pyarrow.ChunkedArray) else column
+        codes = column.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        source.add_codes(name, codes.astype("int32"), column.dictionary.to_pylist())
+        return
+    kind = column.type
+    is_number = pyarrow.types.is_integer(kind) or pyarrow.types.is_floating(kind)
+    if is_number and column.null_count == 0:
+        _array(source, name, column.to_numpy())
+    else:
+        # Equal text becomes one object, which is read once.
+        encoded = column.dictionary_encode() if pyarrow.types.is_string(kind) else None
+        if encoded is not None:
+            _arrow_column(source, name, encoded)
+        else:
+            source.add_objects(name, column.to_pylist())
+
+
+# numpy
+
+
+def _array(source: _native.Columns, name: str, values: Any) -> None:
+    """Adds a numpy array of one dimension."""
+    import numpy
+
+    kind = values.dtype.kind
+    if values.ndim != 1:
+        raise ColumnTypeError(
+            f"column `{name}` has {values.ndim} dimensions, expected one value per row", column=name
+        )
+    if isinstance(values, numpy.ma.MaskedArray):
+        source.add_objects(name, numpy.ma.filled(values.astype(object), None).tolist())
+    elif kind in "OU":
+        source.add_objects(name, values.tolist())
+    elif kind == "M":
+        unit = numpy.datetime_data(values.dtype)
+        if unit not in (("s", 1), ("ms", 1), ("us", 1), ("ns", 1)):
+            values = values.astype("M8[ms]")
+        source.add_array(name, values.astype(values.dtype.newbyteorder("="), copy=False))
+    elif kind in "fiub" and values.dtype.itemsize <= 8:
+        source.add_array(name, values.astype(values.dtype.newbyteorder("="), copy=False))
+    elif kind == "f":
+        source.add_array(name, values.astype("f8"))
+    else:
+        raise ColumnTypeError(
+            f"column `{name}` has values of type {values.dtype}, expected numbers, booleans, times"
+            " or text",
+            column=name,
+        )
+
+
+def _numpy(model: _native.Model, array: Any) -> tuple[Source, Give]:
+    if array.dtype.names:
+        wanted = _wanted(model, array.dtype.names)
+        source = model.frame(len(array))
+        for name in wanted:
+            _array(source, name, array[name])
+    else:
+        columns = model.columns
+        features = [name for name, _, _, role in columns if role == "feature"]
+        expected = f"{len(features)} columns in the order of `model.columns`"
+        if array.ndim != 2:
+            raise InputError(f"an array of {array.ndim} dimensions, expected rows x {expected}")
+        if model.is_open:
+            raise InputError("the columns of this model go by name: use a data frame or dicts")
+        if array.shape[1] not in (len(features), len(columns)):
+            raise InputError(f"an array of {array.shape[1]} columns, expected {expected}")
+        source = model.frame(len(array))
+        for place, (name, *_) in zip(range(array.shape[1]), columns):
+            _array(source, name, array[:, place])
+    return source, _structured
+
+
+def _structured(answers: _native.Answers) -> Any:
+    import numpy
+
+    columns = columns_of(answers)
+    fields = [(name, values.dtype) for name, values in columns.items()]
+    result = numpy.empty(len(answers), dtype=fields)
+    for name, values in columns.items():
+        result[name] = values
+    return result
+
+
+# pyarrow
+
+
+def _pyarrow(model: _native.Model, table: Any) -> tuple[Source, Give]:
+    import pyarrow
+
+    wanted = _wanted(model, table.schema.names)
+    is_batch = isinstance(table, pyarrow.RecordBatch)
+
+    def give(answers: _native.Answers) -> Any:
+        result = pyarrow.table(answers)
+        if not is_batch:
+            return result
+        batches = result.combine_chunks().to_batches()
+        return batches[0] if batches else pyarrow.RecordBatch.from_pylist([], result.schema)
+
+    selected = table.select(wanted)
+    return pyarrow.Table.from_batches([selected]) if is_batch else selected, give
+
+
+# Python's own
+
+
+def _dict(model: _native.Model, data: Mapping[Any, Any]) -> tuple[Source, Give]:
+    wanted = _wanted(model, data)
+    lengths = {}
+    for name in wanted:
+        values = data[name]
+        if isinstance(values, (str, bytes)) or not hasattr(values, "__len__"):
+            raise InputError(
+                f"column `{name}` is one value ({type(values).__name__}), expected a column:"
+                " a single row goes to predict_row",
+                column=name,
+            )
+        lengths[name] = len(values)
+    rows = lengths[wanted[0]]
+    for name, length in lengths.items():
+        if length != rows:
+            raise InputError(
+                f"column `{name}` has {length} rows, column `{wanted[0]}` has {rows}", column=name
+            )
+    source = model.frame(rows)
+    arrays = 0
+    for name in wanted:
+        arrays += _column(source, name, data[name])
+
+    def give(answers: _native.Answers) -> Any:
+        return columns_of(answers) if arrays else dict(zip(answers.names, _lists(answers)))
+
+    return source, give
+
+
+def _column(source: _native.Columns, name: str, values: Any) -> bool:
+    """Adds a column of a dict. Whether it is an array, and no plain list."""
+    if isinstance(values, (list, tuple)):
+        source.add_objects(name, list(values))
+        return False
+    kind = type(values).__module__.partition(".")[0]
+    if kind == "pandas":
+        import pandas
+
+        _series(source, name, values if isinstance(values, pandas.Series) else pandas.Series(values))
+    elif kind == "numpy":
+        _array(source, name, values)
+    elif kind in ("polars", "pyarrow"):
+        _arrow_column(source, name, values.to_arrow() if kind == "polars" else values)
+    else:
+        source.add_objects(name, list(values))
+        return False
+    return True
+
+
+def _rows(model: _native.Model, rows: Sequence[Any]) -> tuple[Source, Give]:
+    names: dict[str, None] = {}
+    for place, row in enumerate(rows):
+        if not isinstance(row, Mapping):
+            raise InputError(f"row {place} is {type(row).__name__}, expected a dict")
+        names.update(dict.fromkeys(row))
+    wanted = _wanted(model, names) if rows else []
+    source = model.frame(len(rows))
+    for name in wanted:
+        source.add_objects(name, [row.get(name) for row in rows])
+
+    def give(answers: _native.Answers) -> Any:
+        return [dict(zip(answers.names, row)) for row in zip(*_lists(answers))]
+
+    return source, give

@@ -1,0 +1,34 @@
+//! `stemson._native`: what the Python package `stemson` stands on.
+//!
+//! Python's values come in (`columns`, `stream`, `row`), go through `stemson_mojo` and
+//! `stemson_batch`, and leave as typed columns (`answers`). The package in `python/stemson` knows
+//! data frames, this library knows arrays: it never imports pandas, polars or pyarrow.
+//!
+//! # Promises
+//!
+//! - The interpreter is free for others while a frame is scored. One row is scored without letting
+//!   go of it: the microsecond that takes is less than getting it back.
+//! - No call into Python per cell of an array; per distinct object in a column of objects.
+//! - What is wrong with an argument is an exception of `stemson.errors`, a panic is not.
+//! - `unsafe` is in `stream` and `columns` alone, where memory of other libraries is read.
+
+mod admission;
+mod answers;
+mod columns;
+mod errors;
+mod model;
+mod options;
+mod row;
+mod stream;
+
+#[pyo3::pymodule]
+mod _native {
+    #[pymodule_export]
+    use crate::admission::Admission;
+    #[pymodule_export]
+    use crate::answers::{Answers, Values};
+    #[pymodule_export]
+    use crate::columns::Columns;
+    #[pymodule_export]
+    use crate::model::Model;
+}

@@ -1,0 +1,176 @@
+//! One row: a dict in, a dict out.
+
+use std::borrow::Cow;
+
+use pyo3::exceptions::PyOverflowError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyDate, PyDateTime, PyDict, PyFloat, PyInt, PyList, PyString};
+use stemson_mojo::{Batch, Cell, Part, Values};
+
+use crate::errors;
+
+/// What a Python object stands for.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Scalar<'v> {
+    /// `None`, `pandas.NA`, `NaT`.
+    Nothing,
+    Text(Cow<'v, str>),
+    Number(f64),
+    Bool(bool),
+}
+
+/// Milliseconds in a second: H2O's time is milliseconds since 1970.
+const SECOND_MS: f64 = 1e3;
+
+/// `datetime.date(1970, 1, 1).toordinal()`.
+const EPOCH_DAY: i64 = 719_163;
+
+impl Scalar<'_> {
+    pub(crate) fn cell(&self) -> Cell<'_> {
+        match self {
+            Self::Nothing => Cell::Absent,
+            Self::Text(text) => Cell::Text(text),
+            Self::Number(number) => Cell::Number(*number),
+            Self::Bool(flag) => Cell::Bool(*flag),
+        }
+    }
+}
+
+/// Reads a value of a column.
+///
+/// # Errors
+/// It is nothing that a cell can hold.
+pub(crate) fn scalar<'v>(value: &'v Bound<'_, PyAny>, column: &str) -> PyResult<Scalar<'v>> {
+    if value.is_none() {
+        return Ok(Scalar::Nothing);
+    }
+    if let Ok(text) = value.cast::<PyString>() {
+        let text = text.to_str().map_err(|_| {
+            let message = format!("column `{column}`: text that is not Unicode (a lone surrogate)");
+            errors::column_type(value.py(), column, &message)
+        })?;
+        return Ok(Scalar::Text(Cow::Borrowed(text)));
+    }
+    if let Ok(number) = value.cast::<PyFloat>() {
+        return Ok(Scalar::Number(number.value()));
+    }
+    // Before the integers, which booleans are as well.
+    if let Ok(flag) = value.cast::<PyBool>() {
+        return Ok(Scalar::Bool(flag.is_true()));
+    }
+    if value.is_instance_of::<PyInt>() {
+        return number(value, column);
+    }
+    other(value, column)
+}
+
+fn number<'v>(value: &Bound<'_, PyAny>, column: &str) -> PyResult<Scalar<'v>> {
+    value.extract::<f64>().map(Scalar::Number).map_err(|error| {
+        let py = value.py();
+        let why = if error.is_instance_of::<PyOverflowError>(py) {
+            "an integer beyond the range of a double".to_owned()
+        } else {
+            error.to_string()
+        };
+        errors::column_type(py, column, &format!("column `{column}`: {why}"))
+    })
+}
+
+/// Values of pandas and numpy, decimals, times.
+fn other<'v>(value: &Bound<'_, PyAny>, column: &str) -> PyResult<Scalar<'v>> {
+    let class = value.get_type();
+    let name = class.name()?;
+    let name = name.to_str()?;
+    if matches!(name, "NAType" | "NaTType") {
+        return Ok(Scalar::Nothing);
+    }
+    if let Ok(time) = value.cast::<PyDateTime>() {
+        let time = if time.getattr("tzinfo")?.is_none() {
+            // Like data frames: a time without a zone is one of UTC.
+            let zones = value.py().import("datetime")?.getattr("timezone")?;
+            let keywords = PyDict::new(value.py());
+            keywords.set_item("tzinfo", zones.getattr("utc")?)?;
+            time.call_method("replace", (), Some(&keywords))?
+        } else {
+            time.as_any().clone()
+        };
+        let seconds: f64 = time.call_method0("timestamp")?.extract()?;
+        return Ok(Scalar::Number((seconds * SECOND_MS).round()));
+    }
+    if let Ok(date) = value.cast::<PyDate>() {
+        let days: i64 = date.call_method0("toordinal")?.extract()?;
+        return Ok(Scalar::Number((days - EPOCH_DAY) as f64 * 86_400.0 * SECOND_MS));
+    }
+    if name == "bool_" || name == "bool" {
+        return Ok(Scalar::Bool(value.is_truthy()?));
+    }
+    let is_list = value.hasattr("__len__")?;
+    if !is_list && (value.hasattr("__float__")? || value.hasattr("__index__")?) {
+        return number(value, column);
+    }
+    let advice =
+        if is_list { "a column has one value per row" } else { "expected a number or text" };
+    let message = format!("column `{column}`: a value of type {name}; {advice}");
+    Err(errors::column_type(value.py(), column, &message))
+}
+
+/// The columns of an answer with their names, as keys of a dict.
+#[derive(Debug)]
+pub(crate) struct Keys {
+    parts: Vec<(Part, Vec<Py<PyString>>)>,
+}
+
+impl Keys {
+    pub(crate) fn new(py: Python<'_>, parts: Vec<(Part, Vec<String>)>) -> Self {
+        let keys = |names: Vec<String>| {
+            names.iter().map(|name| PyString::new(py, name).unbind()).collect()
+        };
+        Self { parts: parts.into_iter().map(|(part, names)| (part, keys(names))).collect() }
+    }
+
+    /// A row that was answered.
+    pub(crate) fn dict<'py>(
+        &self,
+        py: Python<'py>,
+        batch: &Batch,
+        row: usize,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let dict = PyDict::new(py);
+        for (part, keys) in &self.parts {
+            let Some(values) = batch.part(row, *part) else { continue };
+            set(&dict, keys, &values)?;
+        }
+        Ok(dict)
+    }
+
+    /// All names, in order.
+    pub(crate) fn list<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        PyList::new(py, self.parts.iter().flat_map(|(_, keys)| keys).map(|key| key.bind(py)))
+    }
+}
+
+fn set(dict: &Bound<'_, PyDict>, keys: &[Py<PyString>], values: &Values<'_>) -> PyResult<()> {
+    let mut keys = keys.iter();
+    let mut one = |value: Bound<'_, PyAny>| match keys.next() {
+        Some(key) => dict.set_item(key, value),
+        None => Ok(()),
+    };
+    let py = dict.py();
+    let float = |value: f64| PyFloat::new(py, value).into_any();
+    let integer = |value: i32| PyInt::new(py, value).into_any();
+    match values {
+        Values::Text(text) => one(PyString::new(py, text).into_any()),
+        Values::Number(number) => one(float(*number)),
+        Values::Numbers(numbers) => numbers.iter().try_for_each(|number| one(float(*number))),
+        Values::Floats(numbers) => {
+            numbers.iter().try_for_each(|number| one(float(f64::from(*number))))
+        }
+        Values::Integer(number) => one(integer(*number)),
+        Values::Integers(numbers) => numbers.iter().try_for_each(|number| one(integer(*number))),
+        // 1 or 0, as in H2O's tables.
+        Values::Flag(flag) => one(integer(i32::from(*flag))),
+        Values::Paths(paths) => paths.clone().try_for_each(|path| {
+            one(path.map_or_else(|| py.None().into_bound(py), |p| PyString::new(py, p).into_any()))
+        }),
+    }
+}

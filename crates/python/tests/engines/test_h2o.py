@@ -1,0 +1,96 @@
+"""Beside h2o-py itself, with its Java: the same frames in, the same columns out."""
+
+import os
+import shutil
+import subprocess
+
+import h2o
+import numpy
+import pandas
+import pytest
+from corpus import BENCH, CORPUS, Case
+
+import stemson
+import stemson.h2o
+
+CASES = """gbm_bernoulli gbm_multi gbm_gaussian gbm_enc_eigen gbm_bernoulli_offset drf_bin drf_multi
+drf_regression glm_binomial glm_gaussian glm_multinomial glm_ordinal dl_rectifier dl_tanh_multi
+dl_autoencoder isofor isofor_flag extisofor kmeans_mixed xgb_bernoulli xgb_multi rulefit_binomial
+se_binomial isotonic coxph_plain pca_standardize gam_cs""".split()
+
+
+def jar():
+    return os.path.join(os.path.dirname(h2o.__file__), "backend/bin/h2o.jar")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_same_frame(name):
+    folder = CORPUS / name
+    case = Case(folder)
+    # A backslash is an escape there, and a letter here.
+    frame = pandas.DataFrame(case.columns(), dtype=object).replace({"back\\slash": None}).head(50)
+    path = str(folder / "model.zip")
+    try:
+        theirs = h2o.mojo_predict_pandas(frame, path, genmodel_jar_path=jar(), setInvNumNA=True)
+    except subprocess.CalledProcessError:
+        # A row that the algorithm refuses ends the whole run there, and so it does here.
+        with pytest.raises(stemson.RowRefusedError):
+            stemson.h2o.mojo_predict_pandas(frame, path, setInvNumNA=True)
+        return
+    ours = stemson.h2o.mojo_predict_pandas(frame, path, setInvNumNA=True)
+    assert list(ours.columns) == list(theirs.columns)
+    assert ours.dtypes.astype(str).tolist() == theirs.dtypes.astype(str).tolist()
+    for name in ours:
+        if ours[name].dtype.kind == "f":
+            numpy.testing.assert_allclose(ours[name], theirs[name], rtol=1e-12, atol=1e-15)
+        else:
+            assert ours[name].tolist() == theirs[name].tolist()
+
+
+def test_contributions():
+    frame = pandas.read_csv(BENCH / "gbm100d6/input.csv").head(20)
+    path = str(BENCH / "gbm100d6/model.zip")
+    theirs = h2o.mojo_predict_pandas(
+        frame, path, genmodel_jar_path=jar(), predict_contributions=True
+    )
+    ours = stemson.h2o.mojo_predict_pandas(frame, path, predict_contributions=True)
+    assert list(ours.columns) == list(theirs.columns)
+    numpy.testing.assert_allclose(ours, theirs, rtol=1e-6)
+
+
+def test_csv(tmp_path):
+    frame = pandas.read_csv(BENCH / "gbm100d6/input.csv").head(50)
+    page = str(tmp_path / "rows.csv")
+    frame.to_csv(page, index=False)
+    # Both write beside the model where nothing else is said.
+    path = shutil.copy(BENCH / "gbm100d6/model.zip", tmp_path)
+    theirs = h2o.mojo_predict_csv(page, path, genmodel_jar_path=jar())
+    ours = stemson.h2o.mojo_predict_csv(page, path)
+    assert [list(row) for row in ours] == [list(row) for row in theirs]
+    for one, other in zip(ours, theirs):
+        assert one["predict"] == other["predict"]
+        assert float(one["yes"]) == pytest.approx(float(other["yes"]), rel=1e-14)
+
+
+def test_the_time_of_one_row(capsys):
+    """The ratio is printed: processor time of this process and of its children."""
+    frame = pandas.read_csv(BENCH / "gbm100d6/input.csv").head(1)
+    path = str(BENCH / "gbm100d6/model.zip")
+    model = stemson.load(path)
+    row = frame.iloc[0].to_dict()
+
+    def cost(call, times):
+        before = os.times()
+        for _ in range(times):
+            call()
+        after = os.times()
+        return (sum(after[:4]) - sum(before[:4])) / times
+
+    theirs = min(
+        cost(lambda: h2o.mojo_predict_pandas(frame, path, genmodel_jar_path=jar()), 1)
+        for _ in range(3)
+    )
+    ours = min(cost(lambda: model.predict_row(row), 20_000) for _ in range(3))
+    with capsys.disabled():
+        print(f"\none row: h2o {theirs:.3f} s, predict_row {ours * 1e6:.2f} us, {theirs / ours:,.0f}x")
+    assert ours < theirs

@@ -1,0 +1,55 @@
+"""MLflow's registry and pyfunc, and shap's plots."""
+
+import mlflow
+import numpy
+import pandas
+import pytest
+import shap
+from corpus import BENCH
+
+import stemson
+import stemson.mlflow
+import stemson.shap
+
+PATH = BENCH / "gbm100d6/model.zip"
+
+
+@pytest.fixture
+def tracking(tmp_path, monkeypatch):
+    # Artifacts go below the working folder.
+    monkeypatch.chdir(tmp_path)
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
+    mlflow.set_experiment("test")
+
+
+@pytest.fixture(scope="module")
+def frame():
+    return pandas.read_csv(BENCH / "gbm100d6/input.csv")
+
+
+def test_log_and_load(tracking, frame):
+    with mlflow.start_run():
+        logged = stemson.mlflow.log_model(PATH, name="churn", registered_model_name="churn")
+    for uri in (logged.model_uri, "models:/churn/1"):
+        assert stemson.mlflow.load_model(uri) == stemson.load(PATH)
+    loaded = mlflow.pyfunc.load_model("models:/churn/1")
+    expected = stemson.load(PATH).predict(frame)
+    pandas.testing.assert_frame_equal(loaded.predict(frame), expected)
+    assert loaded.metadata.flavors["stemson"]["digest"] == stemson.load(PATH).digest
+
+
+def test_save(tmp_path, frame):
+    folder = tmp_path / "model"
+    stemson.mlflow.save_model(PATH, folder, input_example=frame.head(2))
+    loaded = mlflow.pyfunc.load_model(str(folder))
+    assert len(loaded.predict(frame.head(3))) == 3
+
+
+def test_shap(frame):
+    model = stemson.load(PATH)
+    explanation = stemson.shap.explanation(model, frame.head(20))
+    assert isinstance(explanation, shap.Explanation)
+    margin = numpy.log(model.predict(frame.head(20))["yes"] / model.predict(frame.head(20))["no"])
+    total = explanation.values.sum(axis=1) + explanation.base_values
+    numpy.testing.assert_allclose(total, margin, rtol=1e-4)
+    assert explanation.values.shape == explanation.data.shape

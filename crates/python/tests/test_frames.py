@@ -1,0 +1,244 @@
+"""Types of columns, what comes back, and what is wrong with data."""
+
+import datetime
+import decimal
+import warnings
+
+import numpy
+import pandas
+import polars
+import pyarrow
+import pytest
+
+import stemson
+
+
+@pytest.fixture(scope="module")
+def frame(gbm_rows):
+    return pandas.DataFrame(gbm_rows)
+
+
+@pytest.fixture(scope="module")
+def expected(gbm, frame):
+    return gbm.predict(frame)
+
+
+def numeric(frame):
+    """The numeric columns as numbers."""
+    numbers = {name: pandas.to_numeric(frame[name]) for name in frame if name.startswith("n")}
+    return frame.assign(**numbers)
+
+
+def test_numbers_and_their_text_are_the_same(gbm, frame, expected):
+    pandas.testing.assert_frame_equal(gbm.predict(numeric(frame)), expected)
+
+
+def test_the_index_is_kept_and_other_columns_are_ignored(gbm, frame, expected):
+    other = frame.set_index(pandas.Index([f"r{i}" for i in range(len(frame))], name="id"))
+    other = other.assign(stranger=1)[["stranger", *reversed(frame.columns)]]
+    answers = gbm.predict(other)
+    assert answers.index.name == "id" and answers.index.equals(other.index)
+    pandas.testing.assert_frame_equal(answers.reset_index(drop=True), expected)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "Float64", "Int64", "int8", "uint16"])
+def test_widths_of_numbers(gbm, frame, dtype):
+    values = pandas.Series([0, 1] * (len(frame) // 2))
+    plain = gbm.predict(numeric(frame).assign(n00=values.astype(float)))
+    typed = gbm.predict(numeric(frame).assign(n00=values.astype(dtype)))
+    pandas.testing.assert_frame_equal(typed, plain)
+
+
+@pytest.mark.parametrize("nothing", [None, float("nan"), pandas.NA, pandas.NaT, numpy.nan])
+def test_nothing_is_nothing(gbm, gbm_rows, nothing):
+    rows = [dict(row, n00=nothing, c0=nothing) for row in gbm_rows]
+    bare = [{k: v for k, v in row.items() if k not in ("n00", "c0")} for row in gbm_rows]
+    bare[0].update(n00=None, c0=None)
+    assert gbm.predict(rows) == gbm.predict(bare)
+    pandas.testing.assert_frame_equal(
+        gbm.predict(pandas.DataFrame(rows)), gbm.predict(pandas.DataFrame(bare))
+    )
+
+
+@pytest.mark.parametrize("dtype", ["bool", "boolean", object])
+def test_a_boolean_is_a_level_and_no_number(gbm, frame, dtype):
+    values = pandas.Series([True, False] * (len(frame) // 2), dtype=dtype)
+    spelled = gbm.predict(frame.assign(c0=values.map({True: "true", False: "false"})))
+    pandas.testing.assert_frame_equal(gbm.predict(frame.assign(c0=values)), spelled)
+    answers = gbm.predict(frame.assign(n00=values), strict=True)
+    assert answers["error"].str.contains("`n00`: `true` is not a number")[::2].all()
+
+
+def test_masked_and_nullable_values(gbm, frame):
+    numbers = pandas.Series([1, None] * (len(frame) // 2), dtype="Int64")
+    plain = gbm.predict(frame.assign(n00=numbers.astype(float)))
+    pandas.testing.assert_frame_equal(gbm.predict(frame.assign(n00=numbers)), plain)
+    arrow = frame.assign(n00=pandas.Series(pandas.arrays.ArrowExtensionArray(pyarrow.array(numbers))))
+    pandas.testing.assert_frame_equal(gbm.predict(arrow), plain)
+
+
+def test_times_are_milliseconds(gbm, frame):
+    times = pandas.Series(pandas.date_range("2024-01-01", periods=len(frame), freq="h"))
+    ms = gbm.predict(frame.assign(n00=times.astype("int64") // 1_000_000 if times.dtype == "M8[ns]" else times.astype("M8[ms]").astype("int64")))
+    for column in (times, times.astype("M8[s]"), times.dt.tz_localize("UTC").dt.tz_convert("Asia/Tokyo")):
+        pandas.testing.assert_frame_equal(gbm.predict(frame.assign(n00=column)), ms)
+    rows = frame.to_dict("records")
+    for row, time in zip(rows, times):
+        row["n00"] = time.to_pydatetime()
+    assert [row["predict"] for row in gbm.predict(rows)] == ms["predict"].tolist()
+
+
+def test_objects_of_all_kinds_stand_beside_each_other(gbm, gbm_rows):
+    values = [1, 1.5, "1.5", 7, numpy.float32(2), numpy.int64(3), decimal.Decimal("4.25"), None]
+    numbers = [1.0, 1.5, 1.5, 7.0, 2.0, 3.0, 4.25, None]
+    mixed = [dict(row, n00=value) for row, value in zip(gbm_rows, values)]
+    plain = [dict(row, n00=value) for row, value in zip(gbm_rows, numbers)]
+    assert gbm.predict(mixed) == gbm.predict(plain)
+    assert gbm.predict(pandas.DataFrame(mixed)).equals(gbm.predict(pandas.DataFrame(plain)))
+    assert [gbm.predict_row(row) for row in mixed] == gbm.predict(mixed)
+
+
+def test_numpy_in_model_order(frame):
+    from corpus import BENCH
+
+    model = stemson.load(BENCH / "gbm100d6_num/model.zip")
+    rows = pandas.read_csv(BENCH / "gbm100d6_num/input.csv")
+    array = rows[model.columns].to_numpy(float)
+    expected = model.predict(rows)
+    for shape in (array, numpy.asfortranarray(array), array[::-1][::-1], array.astype(">f8")):
+        answers = model.predict(shape)
+        assert answers.dtype.names == tuple(expected.columns)
+        assert (answers["predict"] == expected["predict"]).all()
+        assert (answers[expected.columns[1]] == expected.iloc[:, 1]).all()
+
+
+def test_polars_types(gbm, frame, expected):
+    data = polars.from_pandas(frame)
+    names = [name for name in frame if name.startswith("n")]
+    typed = data.with_columns(
+        [polars.col(names).cast(polars.Float64), polars.col("c0").cast(polars.Categorical)]
+    )
+    answers = gbm.predict(typed)
+    assert isinstance(answers, polars.DataFrame) and answers.columns == list(expected.columns)
+    assert answers["predict"].cast(polars.String).to_list() == expected["predict"].tolist()
+    assert answers.to_series(1).to_list() == expected.iloc[:, 1].tolist()
+    with pytest.raises(stemson.InputError, match="collect"):
+        gbm.predict(data.lazy())
+
+
+def test_pyarrow_kinds(gbm, frame, expected):
+    table = pyarrow.Table.from_pandas(frame)
+    assert isinstance(gbm.predict(table), pyarrow.Table)
+    batch = gbm.predict(table.to_batches()[0])
+    assert isinstance(batch, pyarrow.RecordBatch)
+    assert batch.column(1).to_pylist() == expected.iloc[:, 1].tolist()
+    chunked = pyarrow.concat_tables([table.slice(0, 7), table.slice(7)])
+    assert gbm.predict(chunked).column(1).to_pylist() == expected.iloc[:, 1].tolist()
+
+    class Stream:
+        def __arrow_c_stream__(self, requested_schema=None):
+            return table.__arrow_c_stream__(requested_schema)
+
+    assert gbm.predict(Stream()).equals(gbm.predict(table))
+
+
+def test_threads_change_nothing(gbm, frame):
+    big = pandas.concat([frame] * 60, ignore_index=True)
+    one = gbm.predict(big, threads=1, contributions=True, leaf_assignment="ids", staged=True)
+    many = gbm.predict(big, threads=4, contributions=True, leaf_assignment="ids", staged=True)
+    pandas.testing.assert_frame_equal(one, many)
+    assert list(one) == gbm.output_names(contributions=True, leaf_assignment="ids", staged=True)
+
+
+def test_empty_frames(gbm, frame):
+    answers = gbm.predict(frame.iloc[:0])
+    assert len(answers) == 0 and list(answers) == ["predict", "no", "yes"]
+    assert gbm.predict(polars.from_pandas(frame.iloc[:0])).shape == (0, 3)
+    assert gbm.predict([]) == []
+    with pytest.raises(stemson.InputError, match="no column is the model's"):
+        gbm.predict(pandas.DataFrame())
+
+
+def test_missing_columns(gbm, frame):
+    bare = frame.drop(columns=["n03", "c1"])
+    with pytest.warns(stemson.MissingColumnsWarning, match="`n03`, `c1`"):
+        gbm.predict(bare)
+    with pytest.raises(stemson.MissingColumnsError) as caught:
+        gbm.predict(bare, strict=True)
+    assert list(caught.value.columns) == ["n03", "c1"]
+
+
+WRONG = {
+    "no column of the model": (lambda f: f[[]].assign(a=1), stemson.InputError, None),
+    "duplicate columns": (
+        lambda f: pandas.concat([f, f[["n00"]]], axis=1),
+        stemson.DuplicateColumnError,
+        "n00",
+    ),
+    "lists": (lambda f: f.assign(n00=[[1, 2]] * len(f)), stemson.ColumnTypeError, "n00"),
+    "dicts": (lambda f: f.assign(n00=[{"a": 1}] * len(f)), stemson.ColumnTypeError, "n00"),
+    "huge integers": (lambda f: f.assign(n00=[10**400] * len(f)), stemson.ColumnTypeError, "n00"),
+    "complex": (lambda f: f.assign(n00=1j), stemson.ColumnTypeError, "n00"),
+    "durations": (
+        lambda f: f.assign(n00=pandas.to_timedelta([1] * len(f), "s")),
+        stemson.ColumnTypeError,
+        "n00",
+    ),
+    "times for a category": (
+        lambda f: f.assign(c0=pandas.Timestamp("2024-01-01", tz="UTC")),
+        stemson.ColumnTypeError,
+        "c0",
+    ),
+    "bytes": (lambda f: f.assign(c0=[b"a"] * len(f)), stemson.ColumnTypeError, "c0"),
+    "nested arrow": (
+        lambda f: pyarrow.Table.from_pandas(f).set_column(
+            0, "n00", pyarrow.array([[1.0]] * len(f))
+        ),
+        stemson.ColumnTypeError,
+        "n00",
+    ),
+    "ragged dict": (lambda f: {"n00": [1, 2], "n01": [1]}, stemson.InputError, "n01"),
+    "scalars": (lambda f: {"n00": 1.0}, stemson.InputError, "n00"),
+    "text": (lambda f: "n00", stemson.InputError, None),
+    "rows that are no dicts": (lambda f: [1, 2], stemson.InputError, None),
+    "three dimensions": (lambda f: numpy.zeros((2, 3, 4)), stemson.InputError, None),
+    "too few columns": (lambda f: numpy.zeros((2, 3)), stemson.InputError, None),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_what_is_wrong_is_said(gbm, frame, what):
+    make, error, column = WRONG[what]
+    data = make(frame)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(error) as caught:
+            gbm.predict(data)
+    assert caught.value.column == column
+    assert column is None or f"`{column}`" in str(caught.value)
+    assert isinstance(caught.value, ValueError)
+
+
+def test_what_the_model_does_not_have(gbm, frame):
+    with pytest.raises(stemson.NotOfferedError, match="distances"):
+        gbm.predict(frame, distances=True)
+    with pytest.raises(ValueError, match="'paths' or 'ids'"):
+        gbm.predict(frame, leaf_assignment="leaves")
+
+
+def test_strict_rows(gbm, frame):
+    odd = frame.assign(c0=["no such level", *frame["c0"][1:]])
+    answers = gbm.predict(odd, strict=True)
+    assert "no such level" in answers["error"][0] and answers["predict"].isna()[0]
+    assert answers["error"][1:].isna().all() and answers["predict"][1:].notna().all()
+    assert "error" not in gbm.predict(odd)
+
+
+def test_a_date_is_a_number(gbm, gbm_rows):
+    day = datetime.date(2024, 5, 17)
+    midnight = datetime.datetime(2024, 5, 17, tzinfo=datetime.timezone.utc)
+    answers = [
+        gbm.predict_row(dict(gbm_rows[0], n00=value))
+        for value in (day, midnight, midnight.timestamp() * 1_000)
+    ]
+    assert answers[0] == answers[1] == answers[2]
