@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use arc_swap::ArcSwap;
 use stemson_mojo::{Digest, Model};
 
 use crate::canary::{Alarm, Arm, Seen, Share, Trial, TrialLimits};
@@ -14,6 +13,7 @@ use crate::history::{
     DeploymentState, Event, EventKind, Journal, JournalError, KnownRevision, RevisionState,
 };
 use crate::name::ModelName;
+use crate::published::Published;
 use crate::revision::Revision;
 use crate::selector::{Alias, ResolveError, Selector};
 
@@ -25,8 +25,7 @@ use crate::selector::{Alias, ResolveError, Selector};
 #[derive(Debug)]
 pub struct Deployment {
     name: ModelName,
-    warm: ArcSwap<Warm>,
-    history: Mutex<History>,
+    published: Published<Warm, History>,
     journal: Arc<dyn Journal>,
 }
 
@@ -281,9 +280,8 @@ impl Deployment {
             DeploymentState { known, current: number, previous: None, canary: None, shadow: None };
         let event = event(EventKind::Deploy, None, number, None, change);
         journal.record(&name, &state, &event)?;
-        let warm = ArcSwap::from_pointee(Warm::only(current));
-        let history = Mutex::new(History { state, events: vec![event] });
-        Ok(Self { name, warm, history, journal })
+        let history = History { state, events: vec![event] };
+        Ok(Self { name, published: Published::new(Warm::only(current), history), journal })
     }
 
     /// A deployment as the journal had it last. `models`: by number, those that can be warm again;
@@ -312,8 +310,8 @@ impl Deployment {
         });
         warm.shadow = state.shadow.and_then(|number| revision(number, Some(&warm)));
         state = warm.state(state.known);
-        let history = Mutex::new(History { state, events });
-        Some(Self { name, warm: ArcSwap::from_pointee(warm), history, journal })
+        let published = Published::new(warm, History { state, events });
+        Some(Self { name, published, journal })
     }
 
     /// The name.
@@ -323,34 +321,35 @@ impl Deployment {
 
     /// The revision that answers now.
     pub fn current(&self) -> Arc<Revision> {
-        Arc::clone(&self.warm.load().current)
+        self.published.with(|warm| Arc::clone(&warm.current))
     }
 
     /// The revisions that can answer now.
     pub fn warm(&self) -> Arc<Warm> {
-        self.warm.load_full()
+        self.published.load()
     }
 
     /// The revision for a request that names none. `key`: a hash of what names the request; equal
     /// keys meet the same revision while the canary stays the same.
     pub fn choose(&self, key: u64) -> Chosen {
-        let warm = self.warm.load();
-        let shadow = warm.shadow.clone();
-        let Some(canary) = &warm.canary else {
-            return Chosen { revision: Arc::clone(&warm.current), shadow, trial: None };
-        };
-        let (revision, arm) = if canary.takes(key) {
-            (&canary.revision, Arm::Canary)
-        } else {
-            (&warm.current, Arm::Stable)
-        };
-        let trial = Some((Arc::clone(canary), arm));
-        Chosen { revision: Arc::clone(revision), shadow, trial }
+        self.published.with(|warm| {
+            let shadow = warm.shadow.clone();
+            let Some(canary) = &warm.canary else {
+                return Chosen { revision: Arc::clone(&warm.current), shadow, trial: None };
+            };
+            let (revision, arm) = if canary.takes(key) {
+                (&canary.revision, Arm::Canary)
+            } else {
+                (&warm.current, Arm::Stable)
+            };
+            let trial = Some((Arc::clone(canary), arm));
+            Chosen { revision: Arc::clone(revision), shadow, trial }
+        })
     }
 
     /// The warm revision that a caller names.
     pub fn resolve(&self, selector: &Selector) -> Result<Arc<Revision>, ResolveError> {
-        let warm = self.warm.load();
+        let warm = self.published.load();
         if let Selector::Number(number) = selector
             && let Some(found) = warm.numbered(*number)
         {
@@ -367,7 +366,7 @@ impl Deployment {
         drop(warm);
         let found = self.known(selector)?;
         let retired = ResolveError::Retired { number: found.number, digest: found.digest };
-        self.warm.load().find(&found.digest).ok_or(retired)
+        self.published.with(|warm| warm.find(&found.digest)).ok_or(retired)
     }
 
     /// The revision that a caller names, warm or not.
@@ -406,8 +405,8 @@ impl Deployment {
         kind: EventKind,
         change: Change,
     ) -> Result<Swap, SwapRefusal> {
-        let mut history = self.history();
-        let before = self.warm.load_full();
+        let history = self.history();
+        let before = self.published.load();
         if candidate.model.digest() == before.current.digest() {
             return Ok(Swap::unchanged(before));
         }
@@ -416,7 +415,7 @@ impl Deployment {
         }
         let mut known = history.state.known.clone();
         let current = before.or_admit(&mut known, candidate, &change);
-        Ok(self.commit(&mut history, &before, before.succeed(current, known, kind), change)?)
+        Ok(self.commit(history, &before, before.succeed(current, known, kind), change)?)
     }
 
     /// Makes a warm revision current again: the previous one, or the one that `to` names. A canary
@@ -428,8 +427,8 @@ impl Deployment {
             Some(selector) => Some(self.resolve(selector)?),
             None => None,
         };
-        let mut history = self.history();
-        let before = self.warm.load_full();
+        let history = self.history();
+        let before = self.published.load();
         let wanted = match wanted {
             // Resolved before the lock: it may have been retired since.
             Some(wanted) => before.find(&wanted.digest()).ok_or(ResolveError::Retired {
@@ -443,7 +442,7 @@ impl Deployment {
         }
         let known = history.state.known.clone();
         let plan = before.succeed(wanted, known, EventKind::Rollback);
-        Ok(self.commit(&mut history, &before, plan, change)?)
+        Ok(self.commit(history, &before, plan, change)?)
     }
 
     /// Gives `candidate` a share of the requests; takes the place of a canary that is there.
@@ -454,8 +453,8 @@ impl Deployment {
         limits: TrialLimits,
         change: Change,
     ) -> Result<Swap, SwapRefusal> {
-        let mut history = self.history();
-        let before = self.warm.load_full();
+        let history = self.history();
+        let before = self.published.load();
         let known = history.state.known.clone();
         let (revision, known) = before.admit_beside(known, candidate, &change)?;
         let to = revision.number();
@@ -469,17 +468,17 @@ impl Deployment {
             to,
             note: Some(format!("share {}", share.ratio())),
         };
-        Ok(self.commit(&mut history, &before, plan, change)?)
+        Ok(self.commit(history, &before, plan, change)?)
     }
 
     /// Makes the canary current.
     pub fn promote(&self, change: Change) -> Result<Swap, RollbackRefusal> {
-        let mut history = self.history();
-        let before = self.warm.load_full();
+        let history = self.history();
+        let before = self.published.load();
         let canary = before.canary.as_ref().ok_or(RollbackRefusal::NoCanary)?;
         let known = history.state.known.clone();
         let plan = before.succeed(Arc::clone(&canary.revision), known, EventKind::Promote);
-        Ok(self.commit(&mut history, &before, plan, change)?)
+        Ok(self.commit(history, &before, plan, change)?)
     }
 
     /// Takes the canary's share away.
@@ -491,8 +490,8 @@ impl Deployment {
         why: Option<String>,
         change: Change,
     ) -> Result<Swap, RollbackRefusal> {
-        let mut history = self.history();
-        let before = self.warm.load_full();
+        let history = self.history();
+        let before = self.published.load();
         let canary = before.canary.as_ref().ok_or(RollbackRefusal::NoCanary)?;
         if digest.is_some_and(|digest| digest != canary.revision.digest()) {
             return Err(RollbackRefusal::NoCanary);
@@ -506,13 +505,13 @@ impl Deployment {
             to: before.current.number(),
             note: why,
         };
-        Ok(self.commit(&mut history, &before, plan, change)?)
+        Ok(self.commit(history, &before, plan, change)?)
     }
 
     /// Has `candidate` asked too; takes the place of a shadow that is there.
     pub fn start_shadow(&self, candidate: Candidate, change: Change) -> Result<Swap, SwapRefusal> {
-        let mut history = self.history();
-        let before = self.warm.load_full();
+        let history = self.history();
+        let before = self.published.load();
         let known = history.state.known.clone();
         let (revision, known) = before.admit_beside(known, candidate, &change)?;
         let plan = Plan {
@@ -524,13 +523,13 @@ impl Deployment {
             note: None,
             warm: Warm { shadow: Some(revision), ..Warm::clone(&before) },
         };
-        Ok(self.commit(&mut history, &before, plan, change)?)
+        Ok(self.commit(history, &before, plan, change)?)
     }
 
     /// Asks the shadow no more.
     pub fn stop_shadow(&self, change: Change) -> Result<Swap, RollbackRefusal> {
-        let mut history = self.history();
-        let before = self.warm.load_full();
+        let history = self.history();
+        let before = self.published.load();
         let shadow = before.shadow.as_ref().ok_or(RollbackRefusal::NoShadow)?;
         let plan = Plan {
             warm: Warm { shadow: None, ..Warm::clone(&before) },
@@ -541,7 +540,7 @@ impl Deployment {
             to: before.current.number(),
             note: None,
         };
-        Ok(self.commit(&mut history, &before, plan, change)?)
+        Ok(self.commit(history, &before, plan, change)?)
     }
 
     /// All revisions that the deployment ever had, by number.
@@ -563,7 +562,7 @@ impl Deployment {
     /// a crash.
     fn commit(
         &self,
-        history: &mut History,
+        history: MutexGuard<'_, History>,
         before: &Warm,
         plan: Plan,
         change: Change,
@@ -571,25 +570,27 @@ impl Deployment {
         let Plan { warm, known, outcome, kind, from, to, note } = plan;
         let state = warm.state(known);
         let event = event(kind, from, to, note, change);
-        self.journal.record(&self.name, &state, &event)?;
-        history.state = state;
-        if history.events.len() == EVENTS_MAX {
-            history.events.remove(0);
-        }
-        history.events.push(event);
         let mut retired: Vec<Arc<Revision>> = Vec::new();
         for revision in before.revisions().filter(|old| warm.find(&old.digest()).is_none()) {
             if retired.iter().all(|other| other.digest() != revision.digest()) {
                 retired.push(Arc::clone(revision));
             }
         }
-        let warm = Arc::new(warm);
-        self.warm.store(Arc::clone(&warm));
+        let write = |history: &mut History| {
+            self.journal.record(&self.name, &state, &event)?;
+            history.state = state;
+            if history.events.len() == EVENTS_MAX {
+                history.events.remove(0);
+            }
+            history.events.push(event);
+            Ok::<(), JournalError>(())
+        };
+        let warm = self.published.publish(history, warm, write)?;
         Ok(Swap { outcome, warm, retired })
     }
 
     fn history(&self) -> MutexGuard<'_, History> {
-        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+        self.published.notes()
     }
 }
 

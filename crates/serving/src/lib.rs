@@ -18,11 +18,20 @@ mod deployment;
 mod deployments;
 mod gate;
 mod history;
+#[cfg(test)]
+mod modelled;
 mod name;
+mod published;
 mod quota;
 mod recent;
 mod revision;
 mod selector;
+
+mod sync {
+    pub(crate) use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+    pub(crate) use arc_swap::ArcSwap as Pointer;
+}
 
 pub use canary::{Alarm, Answered, Arm, Counts, Seen, Share, Trial, TrialLimits};
 pub use compat::{Difference, differences};
