@@ -2,6 +2,7 @@
 
 mod check;
 mod demo;
+mod deploy;
 mod event_loop;
 mod failure;
 mod hot_swap;
@@ -43,10 +44,13 @@ Exit codes: 0 done and good; 1 the work ran and the verdict is bad (rows refused
 enum Command {
     Check(check::Arguments),
     Demo(demo::Arguments),
+    Deploy(deploy::DeployArguments),
     Explain(rules::Explain),
     Inspect(inspect::Arguments),
     Mcp(mcp::Arguments),
+    Models(deploy::ModelsArguments),
     Review(review::Arguments),
+    Rollback(deploy::RollbackArguments),
     BenchmarkJsonbIndex(jsonb_index::Arguments),
     CalculateMemorySplit(memory_split::Arguments),
     Rules(rules::List),
@@ -62,6 +66,9 @@ fn main() -> ExitCode {
     let ended = match Arguments::parse().command {
         Command::Check(arguments) => check::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Deploy(arguments) => deploy::deploy(&arguments),
+        Command::Models(arguments) => deploy::models(&arguments),
+        Command::Rollback(arguments) => deploy::rollback(&arguments),
         Command::Explain(arguments) => rules::explain(&arguments),
         Command::BenchmarkJsonbIndex(arguments) => jsonb_index::run(&arguments),
         Command::CalculateMemorySplit(arguments) => memory_split::run(&arguments),

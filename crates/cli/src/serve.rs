@@ -1,6 +1,5 @@
 //! `stemson serve`: models behind HTTP, until a signal says otherwise.
 
-use std::fs;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -8,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use stemson_mojo::Digest;
 use stemson_server::{
-    DeployError, GrpcListener, Revision, RunError, Server, ShutdownHandle, StartError,
+    DeployError, GrpcListener, ModelFolder, Revision, RunError, Server, ShutdownHandle, StartError,
 };
 
 use crate::failure::{Failure, Verdict};
@@ -143,6 +142,9 @@ fn settings(arguments: &Arguments) -> Result<Settings, Failure> {
     // The command line outweighs the file, model by model.
     settings.models.retain(|model| named.iter().all(|other| other.name != model.name));
     settings.models.extend(named);
+    let folders = &mut settings.server.model_folders;
+    folders.extend(arguments.folder.clone().map(ModelFolder::All));
+    folders.extend(settings.models.iter().filter_map(versions));
     Ok(settings)
 }
 
@@ -163,67 +165,46 @@ fn only_once(models: &[ModelEntry]) -> Result<(), Failure> {
 
 /// The models of a folder: zip files, and folders of versions.
 fn in_folder(folder: &Path) -> Result<Vec<ModelEntry>, Failure> {
-    let mut models: Vec<ModelEntry> = Vec::new();
-    for path in entries(folder)? {
-        let name = if path.is_dir() { path.file_name() } else { path.file_stem() };
-        let name = name.unwrap_or_default().to_string_lossy().into_owned();
-        if is_zip(&path) || (path.is_dir() && newest(&path)?.is_some()) {
-            models.push(ModelEntry { name, path });
-        }
-    }
+    let models = list(&ModelFolder::All(folder.to_owned()), folder)?;
     if models.is_empty() {
         return Err(Failure::input(format!("{} holds no models", folder.display()))
             .hint("expected are NAME.zip, or NAME/1.zip, NAME/2.zip and so on"));
     }
-    Ok(models)
+    Ok(models.into_iter().map(|(name, path)| ModelEntry { name, path }).collect())
+}
+
+fn list(models: &ModelFolder, folder: &Path) -> Result<Vec<(String, PathBuf)>, Failure> {
+    models.models().map_err(|cause| {
+        Failure::input(format!("cannot list {}", folder.display())).because(&cause)
+    })
 }
 
 /// Which file answers for each model.
 fn artifacts(models: &[ModelEntry]) -> Result<Vec<(String, PathBuf)>, Failure> {
-    let file = |model: &ModelEntry| {
-        if !model.path.is_dir() {
-            return Ok((model.name.clone(), model.path.clone()));
-        }
-        match newest(&model.path)? {
-            Some(path) => Ok((model.name.clone(), path)),
-            None => Err(Failure::input(format!("{} holds no versions", model.path.display()))
-                .hint("expected are 1.zip, 2.zip and so on; or name the MOJO itself")),
-        }
+    let file = |model: &ModelEntry| match versions(model) {
+        None => Ok((model.name.clone(), model.path.clone())),
+        Some(versions) => list(&versions, &model.path)?.pop().ok_or_else(|| {
+            Failure::input(format!("{} holds no versions", model.path.display()))
+                .hint("expected are 1.zip, 2.zip and so on; or name the MOJO itself")
+        }),
     };
     models.iter().map(file).collect()
 }
 
-/// The version with the highest number.
-fn newest(folder: &Path) -> Result<Option<PathBuf>, Failure> {
-    let number = |path: &PathBuf| path.file_stem()?.to_str()?.parse::<u64>().ok();
-    let zips = entries(folder)?.into_iter().filter(|path| is_zip(path) && number(path).is_some());
-    Ok(zips.max_by_key(number))
-}
-
-fn is_zip(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("zip"))
-        && path.is_file()
-}
-
-/// What lies in a folder, by name, without hidden files: those are still being written.
-fn entries(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let listed = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
-    let listed = listed.map_err(|cause| {
-        Failure::input(format!("cannot list {}", folder.display())).because(&cause)
-    })?;
-    let mut paths: Vec<PathBuf> = listed
-        .iter()
-        .filter(|entry| !entry.file_name().to_string_lossy().starts_with('.'))
-        .map(fs::DirEntry::path)
-        .collect();
-    paths.sort_unstable();
-    Ok(paths)
+/// The folder that the model's versions come from, if it is one.
+fn versions(model: &ModelEntry) -> Option<ModelFolder> {
+    let ModelEntry { name, path } = model;
+    path.is_dir().then(|| ModelFolder::One { name: name.clone(), folder: path.clone() })
 }
 
 fn deploy(server: &Server, name: &str, path: &Path) -> Result<(), Failure> {
     let bytes = model_file::read(path)?;
     let digest = Digest::of(&bytes);
-    let swap = server.configure(name, bytes, "start").map_err(|error| match error {
+    let reference = stemson_server::read_beside(path).map_err(|cause| {
+        Failure::input(format!("cannot read the reference beside {}", path.display()))
+            .because(&cause)
+    })?;
+    let swap = server.configure(name, bytes, reference, "start").map_err(|error| match error {
         DeployError::Load(cause) => model_file::refused(path, &cause),
         DeployError::Name(cause) => Failure::input(format!("{}: {cause}", path.display()))
             .hint("give it a name with [[model]] in stemson.toml, or rename the file"),

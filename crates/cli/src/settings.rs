@@ -205,6 +205,7 @@ const KEYS: &[Key] = &[
     duration!("server", "slo_ms", slo, from_millis, as_millis),
     duration!("server", "drain_seconds", drain, from_secs, as_secs),
     duration!("server", "drain_delay_seconds", drain_delay, from_secs, as_secs),
+    duration!("server", "watch_ms", watch_interval, from_millis, as_millis),
     count!("limits", "body_mib", limits.body_bytes_max, 20),
     count!("limits", "artifact_mib", limits.artifact_bytes_max, 20),
     count!("limits", "rows", limits.rows_max, 0),

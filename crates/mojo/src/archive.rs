@@ -96,7 +96,6 @@ impl<'a> Archive<'a> {
     }
 
     /// The inflated bytes of an entry, their number and checksum checked.
-    #[cfg(test)]
     pub(crate) fn read(&self, name: &str) -> Result<Vec<u8>, ArchiveError> {
         let mut bytes = Vec::new();
         self.read_into(name, &mut bytes)?;

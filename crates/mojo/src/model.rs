@@ -98,6 +98,17 @@ impl Model {
         Ok((model, source.entries()))
     }
 
+    /// A file that somebody put into an artifact beside the model; none if it is not there.
+    pub fn attached(
+        bytes: &[u8],
+        name: &str,
+        options: &LoadOptions,
+    ) -> Result<Option<Vec<u8>>, LoadError> {
+        let archive = Archive::open(bytes, &options.limits)?;
+        let found = archive.contains(name).then(|| archive.read(name)).transpose();
+        Ok(found?)
+    }
+
     fn read(bytes: &[u8], options: &LoadOptions, source: &Source<'_>) -> Result<Self, LoadError> {
         let reader = Reader::open(source)?;
         let head = Head::read(&reader)?;

@@ -1,7 +1,7 @@
 //! Where a model is made ready: load, verify, warm, keep, publish.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
@@ -12,9 +12,11 @@ use stemson_serving::{
 };
 
 use crate::artifact;
+use crate::config::Config;
 use crate::deploy_error::DeployError;
 use crate::loader::{Order, Place, Source};
 use crate::metrics::Metrics;
+use crate::reference;
 use crate::store::Store;
 
 /// What making ready needs to know.
@@ -35,6 +37,25 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
+    pub(crate) fn new(
+        deployments: Arc<Deployments>,
+        metrics: Arc<Metrics>,
+        store: Arc<Store>,
+        config: &Config,
+    ) -> Self {
+        Self {
+            deployments,
+            metrics,
+            store,
+            options: config.load_options,
+            artifact_roots: config.artifact_roots.clone(),
+            artifact_bytes_max: config.limits.artifact_bytes_max,
+            keep_revisions: config.keep_revisions,
+            trial: config.trial,
+            turn: Mutex::default(),
+        }
+    }
+
     /// Load, verify, warm, keep, publish; here and now, on this thread.
     pub(crate) fn bring(&self, order: Order) -> Result<Swap, DeployError> {
         let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
@@ -87,7 +108,8 @@ impl Bench {
     }
 
     fn try_bring(&self, order: Order) -> Result<Swap, DeployError> {
-        let Order { name, source, place, sha256, by, allow_schema_change } = order;
+        let Order { name, source, place, reference, sha256, by, allow_schema_change } = order;
+        let mut reference = reference.map(|text| ("the reference".to_owned(), text));
         let deployment = self.deployments.find(&name);
         let (bytes, digest) = match source {
             Source::Bytes(bytes) => {
@@ -95,7 +117,16 @@ impl Bench {
                 (Some(bytes), digest)
             }
             Source::Path(path) => {
-                let bytes = artifact::read(&path, &self.artifact_roots, self.artifact_bytes_max)?;
+                let read = |path: &Path| {
+                    artifact::read(path, &self.artifact_roots, self.artifact_bytes_max)
+                };
+                let bytes = read(&path)?;
+                let beside = reference::beside(&path);
+                match read(&beside) {
+                    Ok(text) => reference = Some((beside.display().to_string(), text)),
+                    Err(DeployError::NotFound { .. }) => {}
+                    Err(cause) => return Err(cause),
+                }
                 let digest = Digest::of(&bytes);
                 (Some(Bytes::from(bytes)), digest)
             }
@@ -119,10 +150,17 @@ impl Bench {
                     None => self.store.artifact(&digest)?.into(),
                 };
                 let candidate = self.load(&bytes, warm.as_ref().map(|warm| &*warm.current))?;
+                let embedded = Model::attached(&bytes, reference::EMBEDDED, &self.options)?;
+                if let Some(text) = embedded {
+                    reference::verify(&candidate.model, &text, reference::EMBEDDED)?;
+                }
                 self.store.keep(&digest, &bytes)?;
                 candidate
             }
         };
+        if let Some((origin, text)) = &reference {
+            reference::verify(&candidate.model, text, origin)?;
+        }
         let change = Change { at: SystemTime::now(), by, allow_schema_change };
         Ok(self.publish(&name, deployment.as_deref(), place, candidate, change)?)
     }
@@ -205,7 +243,7 @@ fn push_empty(batch: &mut Batch) {
 }
 
 /// Pushes a raw row of another model, column by column; levels go by their names.
-fn push(batch: &mut Batch, raw: &[f64], old: &Model) {
+pub(crate) fn push(batch: &mut Batch, raw: &[f64], old: &Model) {
     let (model, columns) = (Arc::clone(batch.model()), old.schema().columns());
     // With another encoding than `Enum` the raw row does not stand for the columns.
     let is_open = model.schema().is_open() || old.schema().is_open();

@@ -11,6 +11,7 @@ use stemson_serving::{ModelName, TrialLimits};
 use crate::auth::{AuthConfig, KeysError};
 use crate::cache::CacheConfig;
 use crate::deploy_error::DeployError;
+use crate::folder::ModelFolder;
 use crate::store::StoreError;
 use crate::tls::TlsConfig;
 
@@ -49,6 +50,10 @@ pub struct Config {
     pub data_dir: Option<PathBuf>,
     /// Artifacts of retired revisions that are kept for each model, for a rollback (`keep_revisions`).
     pub keep_revisions: usize,
+    /// Folders that models come from: a file that is new there is swapped in.
+    pub model_folders: Vec<ModelFolder>,
+    /// Time between two looks at them; zero is never (`watch_ms`).
+    pub watch_interval: Duration,
     /// What is tolerated of a canary (`[canary]`).
     pub trial: TrialLimits,
 }
@@ -122,6 +127,8 @@ impl Default for Config {
             load_options: LoadOptions::default(),
             data_dir: None,
             keep_revisions: 10,
+            model_folders: Vec::new(),
+            watch_interval: Duration::from_secs(1),
             trial: TrialLimits::default(),
         }
     }

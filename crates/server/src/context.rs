@@ -20,8 +20,9 @@ use crate::lane::Lane;
 use crate::loader::Loader;
 use crate::metrics::Metrics;
 use crate::request_id::RequestIds;
-use crate::rows::Rows;
+use crate::rows::{First, Rows};
 use crate::settings::Settings;
+use crate::shadow::Shadows;
 use crate::store::Store;
 
 /// One per server, behind an `Arc`.
@@ -32,6 +33,7 @@ pub(crate) struct Context {
     pub(crate) gate: SharedGate,
     pub(crate) lane: Lane,
     pub(crate) loader: Loader,
+    pub(crate) shadows: Shadows,
     /// Artifacts that may be on their way in at a time.
     pub(crate) uploads: Semaphore,
     pub(crate) metrics: Arc<Metrics>,
@@ -80,20 +82,29 @@ impl Context {
         }
     }
 
-    /// Tells the canary's trial what became of a request. An alarm ends the canary.
+    /// Tells the canary's trial and the shadow what became of a request. An alarm ends the canary.
     pub(crate) fn observe(
         &self,
         deployment: &Deployment,
         chosen: &Chosen,
         arrival: Instant,
-        refusal: Option<&Refusal>,
+        seen: Result<First, &Refusal>,
     ) {
-        // What never reached a revision says nothing about it.
-        if !chosen.is_observed() || refusal.is_some_and(|refusal| refusal.outcome() == "shed") {
+        let took = arrival.elapsed();
+        let (is_error, answer) = match seen {
+            // What never reached a revision says nothing about it.
+            Err(refusal) if refusal.outcome() == "shed" => return,
+            Err(_) => (true, None),
+            Ok(first) => {
+                let seen = (first.is_refused, first.answered);
+                self.shadows.ask(deployment.name(), chosen, first);
+                seen
+            }
+        };
+        if !chosen.is_observed() {
             return;
         }
-        let (is_error, took) = (refusal.is_some(), arrival.elapsed());
-        let alarm = chosen.observe(&Seen { is_error, took, answer: None });
+        let alarm = chosen.observe(&Seen { is_error, took, answer });
         if let Some((alarm, canary)) = alarm.zip(chosen.canary()) {
             self.loader.abort(deployment.name().clone(), canary, alarm.to_string());
         }

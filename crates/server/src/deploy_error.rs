@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use stemson_mojo::{Digest, LoadError};
 use stemson_serving::{ParseModelNameError, ResolveError, SwapRefusal};
 
+use crate::reference::ReferenceError;
 use crate::store::StoreError;
 
 /// Why an artifact is not taken.
@@ -64,6 +65,9 @@ pub enum DeployError {
     /// No revision of before is meant.
     #[error(transparent)]
     Known(#[from] ResolveError),
+    /// It does not answer as it should.
+    #[error(transparent)]
+    Reference(#[from] Box<ReferenceError>),
     /// The data folder does not keep it, or has kept it badly.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -88,6 +92,7 @@ impl DeployError {
             Self::Known(ResolveError::Unknown(_)) => "unknown_version",
             Self::Known(ResolveError::Retired { .. }) => "revision_retired",
             Self::Known(ResolveError::Ambiguous(_)) => "ambiguous_revision",
+            Self::Reference(cause) => cause.kind(),
             Self::Store(cause) => cause.kind(),
         }
     }

@@ -115,6 +115,7 @@ impl Refusal {
                 | DeployError::Read { .. }
                 | DeployError::Digest { .. }
                 | DeployError::Load(_)
+                | DeployError::Reference(_)
                 | DeployError::Swap(
                     SwapRefusal::Schema(_)
                     | SwapRefusal::AlreadyCurrent { .. }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use stemson_mojo::Digest;
-use stemson_serving::{ModelName, Outcome, Revision, Selector, Share, Swap};
+use stemson_serving::{ModelName, Outcome, Revision, Selector, Share, Swap, Warm};
 use tokio::sync::oneshot;
 
 use crate::bench::Bench;
@@ -47,6 +47,8 @@ pub(crate) struct Order {
     pub(crate) name: ModelName,
     pub(crate) source: Source,
     pub(crate) place: Place,
+    /// Rows with the answers that it must give.
+    pub(crate) reference: Option<Vec<u8>>,
     /// The digest that the caller expects.
     pub(crate) sha256: Option<Digest>,
     pub(crate) by: String,
@@ -63,17 +65,22 @@ pub(crate) struct Done {
     pub(crate) shadow: Option<Arc<Revision>>,
 }
 
-impl From<&Swap> for Done {
-    fn from(swap: &Swap) -> Self {
-        let warm = &swap.warm;
+impl Done {
+    pub(crate) fn of(outcome: Outcome, warm: &Warm) -> Self {
         let canary = warm.canary.as_ref();
         Self {
-            outcome: swap.outcome,
+            outcome,
             current: Arc::clone(&warm.current),
             previous: warm.previous.clone(),
             canary: canary.map(|canary| (Arc::clone(canary.revision()), canary.share())),
             shadow: warm.shadow.clone(),
         }
+    }
+}
+
+impl From<&Swap> for Done {
+    fn from(swap: &Swap) -> Self {
+        Self::of(swap.outcome, &swap.warm)
     }
 }
 

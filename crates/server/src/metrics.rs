@@ -125,6 +125,13 @@ const CONNECTIONS_REFUSED: Metric = Metric {
     labels: &["reason"],
     help: "Connections that were not served. reason: limit ([limits] connections), handshake (TLS)",
 };
+const SHADOW_ROWS: Metric = Metric {
+    name: "stemson_shadow_rows_total",
+    kind: Kind::Counter,
+    labels: &["model", "revision", "outcome"],
+    help: "Rows that a shadow was asked too. outcome: same, different (from the answer that was \
+           given), refused, dropped (it had no time)",
+};
 const MODEL_BYTES: Metric = Metric {
     name: "stemson_model_bytes",
     kind: Kind::Gauge,
@@ -156,6 +163,7 @@ pub const METRICS: &[Metric] = &[
     cache::CONNECTIONS,
     cache::WAITS,
     cache::SATURATED,
+    SHADOW_ROWS,
     MODEL_BYTES,
 ];
 
@@ -213,6 +221,13 @@ struct SwapLabels {
     outcome: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ShadowLabels {
+    model: Arc<str>,
+    revision: Arc<str>,
+    outcome: &'static str,
+}
+
 /// The counters of one server.
 #[derive(Debug)]
 pub(crate) struct Metrics {
@@ -230,6 +245,7 @@ pub(crate) struct Metrics {
     connections: Gauge,
     connections_refused: Family<ReasonLabels, Counter>,
     pub(crate) cache: CacheMetrics,
+    shadow_rows: Family<ShadowLabels, Counter>,
     model_bytes: Family<RevisionLabels, Gauge>,
 }
 
@@ -267,6 +283,7 @@ impl Metrics {
             connections: register(&mut registry, CONNECTIONS, Gauge::default()),
             connections_refused: register(&mut registry, CONNECTIONS_REFUSED, Family::default()),
             cache: CacheMetrics::register(&mut registry),
+            shadow_rows: register(&mut registry, SHADOW_ROWS, Family::default()),
             model_bytes: register(&mut registry, MODEL_BYTES, Family::default()),
             registry,
         }
@@ -317,6 +334,12 @@ impl Metrics {
     /// A model was changed, or was not.
     pub(crate) fn swap(&self, model: &ModelName, outcome: &'static str) {
         self.swaps.get_or_create(&SwapLabels { model: model.to_shared(), outcome }).inc();
+    }
+
+    /// A shadow was asked.
+    pub(crate) fn shadow(&self, model: &ModelName, revision: &Arc<str>, outcome: &'static str) {
+        let (model, revision) = (model.to_shared(), Arc::clone(revision));
+        self.shadow_rows.get_or_create(&ShadowLabels { model, revision, outcome }).inc();
     }
 
     /// What `/metrics` answers: the text, and its content type.
@@ -484,6 +507,7 @@ mod tests {
         metrics.swap(&"churn".parse().expect("a name"), "swapped");
         metrics.reloaded("keys", "done");
         metrics.connection_refused("limit");
+        metrics.shadow(&"churn".parse().expect("a name"), &"3f543eb55c3d".into(), "same");
         let (text, _) = metrics.render(&Deployments::new(), false);
         let shown: Vec<(&str, &str)> =
             text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();

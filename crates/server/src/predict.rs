@@ -18,7 +18,7 @@ use crate::config::Limits;
 use crate::context::{Admitted, Context};
 use crate::error::Refusal;
 use crate::lane::{Lane, Task};
-use crate::rows::{Rows, Scored};
+use crate::rows::{First, Rows, Scored};
 
 /// Predicted time of scoring up to which the reactor does it itself.
 pub(crate) const INLINE_TIME: Duration = Duration::from_micros(50);
@@ -70,6 +70,8 @@ pub(crate) struct Clock {
     pub(crate) timeout: Option<Duration>,
     /// Holds where the caller says nothing.
     pub(crate) slo: Duration,
+    /// Whether somebody else is to answer the first row too.
+    pub(crate) wants_raw: bool,
 }
 
 /// An answer, and what it took.
@@ -77,6 +79,7 @@ pub(crate) struct Clock {
 pub(crate) struct Answer<R> {
     pub(crate) reply: R,
     pub(crate) rows: usize,
+    pub(crate) first: First,
     /// How long it waited for the lane; none if it did not need it.
     pub(crate) queued: Option<Duration>,
     /// Time of scoring, of all threads together.
@@ -128,16 +131,18 @@ pub(crate) async fn predict<C: Call>(
     let deadline = clock.deadline(allowed);
     let asked = context.asked(model, &rows);
     if let Some(asked) = asked.as_ref().filter(|_| rows.len() <= SHARED_ROWS_MAX) {
-        let (asked, within) = (asked.clone(), Within { allowed, deadline });
+        let (asked, within) =
+            (asked.clone(), Within { allowed, deadline, wants_raw: clock.wants_raw });
         return share(context, call, rows, asked, decoding, within).await;
     }
     let cost = rows.cost();
     let work = Work { cost: cost.predict(rows.len()), piece: cost.predict(rows.piece_len()) };
     if work.cost <= INLINE_TIME && asked.is_none() {
-        return score_inline(&call, rows, decoding);
+        return score_inline(&call, rows, decoding, clock.wants_raw);
     }
     let admitted = context.gate.offer(Instant::now(), work, deadline)?;
-    let (job, answer) = Job::new(context, rows.revision(), call, admitted, allowed, deadline);
+    let revision = rows.revision();
+    let (job, answer) = Job::new(context, revision, call, admitted, clock, (allowed, deadline));
     job.state().decoding = decoding;
     for task in job.pieces(rows, asked) {
         context.lane.push(task);
@@ -149,7 +154,12 @@ pub(crate) async fn predict<C: Call>(
     }
 }
 
-fn score_inline<C: Call>(call: &C, rows: Rows, decoding: Duration) -> Outcome<C::Reply> {
+fn score_inline<C: Call>(
+    call: &C,
+    rows: Rows,
+    decoding: Duration,
+    wants_raw: bool,
+) -> Outcome<C::Reply> {
     let revision = Arc::clone(rows.revision());
     let (n, ask) = (rows.len(), rows.ask());
     let mut pieces = rows.into_pieces();
@@ -158,7 +168,8 @@ fn score_inline<C: Call>(call: &C, rows: Rows, decoding: Duration) -> Outcome<C:
     let begun = Instant::now();
     let reply = call.encode(&scored)?;
     let encoding = begun.elapsed();
-    Ok(Answer { reply, rows: n, queued: None, computed, decoding, encoding, looked: None })
+    let first = scored.first(wants_raw);
+    Ok(Answer { reply, rows: n, first, queued: None, computed, decoding, encoding, looked: None })
 }
 
 /// Scores a piece, and learns what it costs.
@@ -175,6 +186,7 @@ fn score(piece: &mut Batch, revision: &Revision, ask: Ask) -> Duration {
 struct Within {
     allowed: Duration,
     deadline: Instant,
+    wants_raw: bool,
 }
 
 /// Looks for the answers of a few rows, and has computed what nobody has.
@@ -201,6 +213,7 @@ async fn share<C: Call>(
     };
     let Landed { pieces, looked, queued, kept_bytes } = landed;
     let (scored, computed) = (Scored::new(revision, ask, pieces), looked.computed);
+    let first = scored.first(within.wants_raw);
     let begun = Instant::now();
     let reply = if kept_bytes <= INLINE_ANSWER_BYTES {
         call.encode(&scored)?
@@ -208,7 +221,7 @@ async fn share<C: Call>(
         encode_on_lane(context, call, scored, kept_bytes, within).await?
     };
     let (encoding, looked) = (begun.elapsed(), Some(looked));
-    Ok(Answer { reply, rows: n, queued, computed, decoding, encoding, looked })
+    Ok(Answer { reply, rows: n, first, queued, computed, decoding, encoding, looked })
 }
 
 /// Writes an answer that cost nothing to compute and is too long for the reactor all the same.
@@ -217,7 +230,7 @@ async fn encode_on_lane<C: Call>(
     call: C,
     scored: Scored,
     bytes: usize,
-    Within { allowed, deadline }: Within,
+    Within { allowed, deadline, .. }: Within,
 ) -> Result<C::Reply, Refusal> {
     let cost = Duration::from_nanos(NS_PER_ANSWER_BYTE.saturating_mul(bytes as u64));
     let admitted = context.gate.offer(Instant::now(), Work::whole(cost), deadline)?;
@@ -248,7 +261,7 @@ async fn on_lane_whole<C: Call>(
     let deadline = clock.deadline(allowed);
     let work = Work::whole(revision.byte_cost().predict(call.weight(&body)));
     let admitted = context.gate.offer(Instant::now(), work, deadline)?;
-    let (job, answer) = Job::new(context, &revision, call, admitted, allowed, deadline);
+    let (job, answer) = Job::new(context, &revision, call, admitted, clock, (allowed, deadline));
     let cache = context.cache.clone().map(|cache| (cache, model.clone()));
     context.lane.push(Box::new(move || job.decode(&body, clock, cache)));
     // No timer here: only the body says how long the caller waits. The job looks at the clock
@@ -274,6 +287,7 @@ struct State<C: Call> {
     allowed: Duration,
     deadline: Instant,
     ask: Ask,
+    wants_raw: bool,
     /// When the first task began.
     begun_at: Option<Instant>,
     /// Weight of a body that was decoded here.
@@ -293,8 +307,8 @@ impl<C: Call> Job<C> {
         revision: &Arc<Revision>,
         call: C,
         admitted: Admitted,
-        allowed: Duration,
-        deadline: Instant,
+        clock: Clock,
+        (allowed, deadline): (Duration, Instant),
     ) -> (Arc<Self>, oneshot::Receiver<Outcome<C::Reply>>) {
         let (answer, receiver) = oneshot::channel();
         let state = State {
@@ -303,6 +317,7 @@ impl<C: Call> Job<C> {
             allowed,
             deadline,
             ask: Ask::default(),
+            wants_raw: clock.wants_raw,
             begun_at: None,
             weight: None,
             decoding: Duration::ZERO,
@@ -430,12 +445,14 @@ impl<C: Call> Job<C> {
         if let Some(bytes) = state.weight.filter(|_| is_plain) {
             self.revision.byte_cost().observe(bytes, decoding + computed + encoding);
         }
+        let first = scored.first(state.wants_raw);
         let queued = state.begun_at.map(|at| at.duration_since(self.pushed_at));
         drop(state);
         let rows = scored.len();
         self.answer(reply.map(|reply| Answer {
             reply,
             rows,
+            first,
             queued,
             computed,
             decoding,

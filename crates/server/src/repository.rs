@@ -145,7 +145,8 @@ pub(crate) async fn load(
     };
     let allow_schema_change = false;
     let place = Place::Current;
-    let order = Order { name, source, place, sha256: None, by, allow_schema_change };
+    let order =
+        Order { name, source, place, reference: None, sha256: None, by, allow_schema_change };
     context.loader.bring(order).await?;
     Ok(())
 }

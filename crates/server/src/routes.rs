@@ -69,6 +69,7 @@ fn extensions() -> Router<Arc<Context>> {
 /// What the admin listener answers.
 pub(crate) fn admin(context: Arc<Context>) -> Router {
     let router = Router::new()
+        .route("/admin/models", get(admin::models))
         .route("/admin/models/{model}/swap", post(admin::swap))
         .route("/admin/models/{model}/rollback", post(admin::rollback))
         .route("/admin/models/{model}/canary", get(admin::show_rollout).post(admin::canary))
@@ -167,14 +168,15 @@ pub(crate) async fn answer<C: Call>(
     let face = revision.prepared(Face::new);
     let answer = async {
         let (body, timeout) = body.await?;
-        let clock = Clock { arrival, timeout, slo: context.slo };
+        let clock =
+            Clock { arrival, timeout, slo: context.slo, wants_raw: chosen.shadow.is_some() };
         predict::predict(context, deployment.name(), revision, call, body, clock).await
     };
     let answer = answer.await;
-    context.observe(&deployment, &chosen, arrival, answer.as_ref().err());
     let statistics = &face.statistics;
     match answer {
         Ok(answer) => {
+            context.observe(&deployment, &chosen, arrival, Ok(answer.first));
             let took = Took {
                 whole: arrival.elapsed(),
                 queued: answer.queued.unwrap_or_default(),
@@ -197,6 +199,7 @@ pub(crate) async fn answer<C: Call>(
             Ok(answer.reply)
         }
         Err(refusal) => {
+            context.observe(&deployment, &chosen, arrival, Err(&refusal));
             if let Refusal::Shed { reason, .. } = refusal {
                 context.metrics.shed(reason);
             }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stemson_mojo::{Batch, Cell, Model, Output, RowError};
-use stemson_serving::{Cost, Revision};
+use stemson_serving::{Answered, Cost, Revision};
 
 use crate::ask::Ask;
 use crate::config::Limits;
@@ -192,6 +192,30 @@ impl Drop for Rows {
     }
 }
 
+/// What became of the first row of a request.
+#[derive(Debug, Default)]
+pub(crate) struct First {
+    pub(crate) is_refused: bool,
+    /// None for answers that are neither a label nor a number.
+    pub(crate) answered: Option<Answered>,
+    /// As the model saw it.
+    pub(crate) raw: Option<Box<[f64]>>,
+}
+
+impl First {
+    /// The part of an answer that is compared.
+    pub(crate) fn of(output: &Output<'_>) -> Option<Answered> {
+        match output {
+            Output::Classes { index, .. } => Some(Answered::Label(*index)),
+            Output::Value(value) => Some(Answered::Value(*value)),
+            Output::Cluster(cluster) => {
+                Some(Answered::Label(usize::try_from(*cluster).unwrap_or(usize::MAX)))
+            }
+            _ => None,
+        }
+    }
+}
+
 /// Rows that were scored.
 #[derive(Debug)]
 pub(crate) struct Scored {
@@ -231,6 +255,22 @@ impl Scored {
     /// The rows in their order: the piece that each stands in, and its place there.
     pub(crate) fn rows(&self) -> impl Iterator<Item = (&Batch, usize)> {
         self.pieces.iter().flat_map(|piece| (0..piece.len()).map(move |row| (piece, row)))
+    }
+
+    /// The first row, for those who compare revisions; it also stays for a while to warm the next
+    /// one with.
+    pub(crate) fn first(&self, wants_raw: bool) -> First {
+        let Some(piece) = self.pieces.first().filter(|piece| !piece.is_empty()) else {
+            return First::default();
+        };
+        let raw = piece.raw(0);
+        self.revision.recent().offer(raw);
+        let output = piece.output(0);
+        First {
+            is_refused: output.is_err(),
+            answered: output.ok().and_then(|output| First::of(&output)),
+            raw: wants_raw.then(|| raw.into()),
+        }
     }
 
     /// The predictions in the order of the rows.

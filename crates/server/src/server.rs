@@ -2,8 +2,8 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -29,10 +29,12 @@ use crate::request_id::RequestIds;
 use crate::restore::restore;
 use crate::routes;
 use crate::settings::Settings;
+use crate::shadow::Shadows;
 use crate::shutdown::{ShutdownHandle, Signal, Signals};
 use crate::store::Store;
 use crate::tls::Tls;
 use crate::upkeep::Upkeep;
+use crate::watch::Watch;
 
 /// A server whose listeners are open; callers wait until it runs.
 #[derive(Debug)]
@@ -48,6 +50,7 @@ pub struct Server {
     drain_delay: Duration,
     tls: Option<Arc<Tls>>,
     upkeep: Upkeep,
+    _watch: Watch,
     // After the context: the last tasks may hold parts of it.
     _lane: LaneThreads,
 }
@@ -98,21 +101,21 @@ impl Server {
         let metrics = Arc::new(Metrics::new());
         let upkeep = Upkeep::start(watched, Arc::clone(&metrics)).map_err(StartError::Thread)?;
         let cache = PredictionCache::new(&config.cache, config.load_options.genmodel_quirks)?;
-        let bench = Arc::new(Bench {
-            deployments: Arc::clone(&deployments),
-            metrics: Arc::clone(&metrics),
-            store: Arc::clone(&store),
-            options: config.load_options,
-            artifact_roots: config.artifact_roots.clone(),
-            artifact_bytes_max: config.limits.artifact_bytes_max,
-            keep_revisions: config.keep_revisions,
-            trial: config.trial,
-            turn: Mutex::default(),
-        });
+        let (known, counts) = (Arc::clone(&deployments), Arc::clone(&metrics));
+        let bench = Arc::new(Bench::new(known, counts, Arc::clone(&store), &config));
         let warnings = restore(&bench)?;
         let loader = Loader::start(Arc::clone(&bench)).map_err(StartError::Thread)?;
+        let watch = Watch::start(
+            config.model_folders,
+            config.watch_interval,
+            Arc::clone(&bench),
+            loader.clone(),
+        );
+        let watch = watch.map_err(StartError::Thread)?;
+        let shadows = Shadows::start(Arc::clone(&metrics)).map_err(StartError::Thread)?;
         let context = Arc::new(Context {
             deployments,
+            shadows,
             store,
             gate: SharedGate::new(gate),
             lane,
@@ -141,6 +144,7 @@ impl Server {
             drain_delay,
             tls,
             upkeep,
+            _watch: watch,
             _lane: lane_threads,
         })
     }
@@ -179,13 +183,15 @@ impl Server {
 
     /// Says which artifact the configuration names for `name`. It is swapped in if it is another
     /// one than last time; else what was swapped in or rolled back to since stands.
+    /// `reference`: rows with the answers that it must give, as [`crate::read_beside`] finds them.
     pub fn configure(
         &self,
         name: &str,
         artifact: impl Into<Bytes>,
+        reference: Option<Vec<u8>>,
         by: &str,
     ) -> Result<Swap, DeployError> {
-        self.bench.configure(order(name, artifact.into(), by)?)
+        self.bench.configure(Order { reference, ..order(name, artifact.into(), by)? })
     }
 
     /// Serves until `shutdown` has begun and the last request is answered. Blocks; this thread is
@@ -277,6 +283,7 @@ fn order(name: &str, artifact: Bytes, by: &str) -> Result<Order, DeployError> {
         name: name.parse()?,
         source: Source::Bytes(artifact),
         place: Place::Current,
+        reference: None,
         sha256: None,
         by: by.to_owned(),
         allow_schema_change: false,

@@ -3,7 +3,7 @@
 //! One thread looks at them once a second, and at once when it is asked to. What cannot be read
 //! then, or is not what it must be, changes nothing: the log says so, and what was there stays.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
@@ -34,7 +34,7 @@ pub(crate) struct Upkeep {
 
 /// What a file looked like from outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Stamp {
+pub(crate) struct Stamp {
     modified: Option<SystemTime>,
     bytes: u64,
     /// Another file under the same name.
@@ -86,15 +86,17 @@ fn reload(watched: &mut Watched, metrics: &Metrics) {
 }
 
 fn stamps(files: &[PathBuf]) -> Vec<Option<Stamp>> {
-    let stamp = |file: &PathBuf| {
-        let seen = std::fs::metadata(file).ok()?;
-        #[cfg(unix)]
-        let inode = std::os::unix::fs::MetadataExt::ino(&seen);
-        #[cfg(not(unix))]
-        let inode = 0;
-        Some(Stamp { modified: seen.modified().ok(), bytes: seen.len(), inode })
-    };
-    files.iter().map(stamp).collect()
+    files.iter().map(|file| stamp(file)).collect()
+}
+
+/// What the file looks like now; none if it is not there.
+pub(crate) fn stamp(file: &Path) -> Option<Stamp> {
+    let seen = std::fs::metadata(file).ok()?;
+    #[cfg(unix)]
+    let inode = std::os::unix::fs::MetadataExt::ino(&seen);
+    #[cfg(not(unix))]
+    let inode = 0;
+    Some(Stamp { modified: seen.modified().ok(), bytes: seen.len(), inode })
 }
 
 impl Drop for Upkeep {

@@ -10,4 +10,5 @@ pub mod jsonb;
 mod load;
 pub mod mojo_artifact;
 pub mod postgres;
+pub mod remote;
 pub mod verdict;

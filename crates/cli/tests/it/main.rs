@@ -4,6 +4,7 @@
 mod artifact;
 mod columnar;
 mod corpus;
+mod deploy;
 mod event_loop;
 mod hot_swap;
 mod inspect;
@@ -14,6 +15,7 @@ mod rest;
 mod review;
 mod score;
 mod serve;
+mod survive;
 mod wrong_input;
 
 use std::fs;

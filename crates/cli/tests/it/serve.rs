@@ -50,9 +50,25 @@ impl Serving {
     }
 
     /// Ends it as an orchestrator would, and gives what it had to say.
-    fn terminate(mut self) -> (Option<i32>, String) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    fn terminate(self) -> (Option<i32>, String) {
+        self.signal("TERM");
+        self.ended()
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let (name, id) = (format!("-{name}"), self.child.id().to_string());
+        assert!(Command::new("kill").args([&name, &id]).status().unwrap().success());
+    }
+
+    /// Its memory, by Linux.
+    pub(crate) fn resident_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().split(' ').next().unwrap().parse().unwrap()
+    }
+
+    /// Waits for its end, and gives what it had to say.
+    pub(crate) fn ended(mut self) -> (Option<i32>, String) {
         let mut rest = String::new();
         self.stderr.read_to_string(&mut rest).unwrap();
         (self.child.wait().unwrap().code(), rest)
@@ -67,7 +83,7 @@ impl Drop for Serving {
 }
 
 /// One HTTP request on a connection of its own: status and body.
-fn ask(address: &str, method: &str, path: &str, body: &[u8]) -> (u16, Value) {
+pub(crate) fn ask(address: &str, method: &str, path: &str, body: &[u8]) -> (u16, Value) {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
     let n = body.len();

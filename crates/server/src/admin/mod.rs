@@ -61,6 +61,8 @@ struct SwapBody {
     path: Option<PathBuf>,
     revision: Option<Version>,
     sha256: Option<String>,
+    /// Rows with the answers that it must give.
+    reference: Option<Vec<serde_json::Value>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -123,23 +125,33 @@ async fn bring(
     let _turn = context.uploads.acquire().await.map_err(|_| Refusal::Panicked)?;
     let bytes_max = if is_json { SMALL_BODY_BYTES } else { context.limits.artifact_bytes_max };
     let body = routes::body(request, bytes_max, "artifact_mib").await?;
-    let (source, sha256) = if is_artifact || body.starts_with(b"PK") {
-        (Source::Bytes(body), None)
+    let Meant { source, reference, sha256 } = if is_artifact || body.starts_with(b"PK") {
+        Meant { source: Source::Bytes(body), reference: None, sha256: None }
     } else if is_json || body.trim_ascii_start().starts_with(b"{") {
-        read_small::<SwapBody>(&body)?.source()?
+        read_small::<SwapBody>(&body)?.meant()?
     } else {
         return Err(Refusal::MediaType(
             "expected a MOJO (application/zip), or {\"path\", \"sha256\"} (application/json)"
                 .to_owned(),
         ));
     };
-    let order = Order { name: name.clone(), source, place, sha256, by, allow_schema_change };
+    let order =
+        Order { name: name.clone(), source, place, reference, sha256, by, allow_schema_change };
     let done = context.loader.bring(order).await?;
     Ok(show_done(&name, &done))
 }
 
+/// The artifact that a body means.
+struct Meant {
+    source: Source,
+    /// Rows with the answers that it must give.
+    reference: Option<Vec<u8>>,
+    /// The digest that the caller expects.
+    sha256: Option<Digest>,
+}
+
 impl SwapBody {
-    fn source(self) -> Result<(Source, Option<Digest>), Refusal> {
+    fn meant(self) -> Result<Meant, Refusal> {
         let source = match (self.path, self.revision) {
             (Some(path), None) => Source::Path(path),
             (None, Some(revision)) => Source::Known(revision.selector("revision")?),
@@ -153,7 +165,11 @@ impl SwapBody {
         };
         let sha256 = self.sha256.map(|text| text.parse::<Digest>()).transpose();
         let sha256 = sha256.map_err(|cause| Refusal::BadField(format!("`sha256`: {cause}")))?;
-        Ok((source, sha256))
+        let reference = self.reference.map(|lines| {
+            let lines: Vec<String> = lines.iter().map(ToString::to_string).collect();
+            lines.join("\n").into_bytes()
+        });
+        Ok(Meant { source, reference, sha256 })
     }
 }
 
@@ -181,6 +197,7 @@ pub(crate) async fn rollback(
             name: deployment.name().clone(),
             source: Source::Known(selector),
             place: Place::Back,
+            reference: None,
             sha256: None,
             by,
             allow_schema_change: true,
@@ -213,6 +230,27 @@ async fn change(
     let done = Done::from(&swap);
     context.loader.retire(swap.retired);
     Ok(show_done(deployment.name(), &done))
+}
+
+/// `GET /admin/models`: what answers, and what stands beside it.
+pub(crate) async fn models(State(context): State<Arc<Context>>) -> Response {
+    let mut out = b"{\"models\":[".to_vec();
+    json::write_list(&mut out, context.deployments.all(), |out, deployment| {
+        let warm = deployment.warm();
+        out.extend_from_slice(b"{\"model\":");
+        json::write_str(out, deployment.name().as_str());
+        let rest = format!(
+            ",{},\"loaded_at\":\"{}\",\"by\":",
+            identity(&warm.current),
+            Rfc3339(warm.current.loaded_at())
+        );
+        out.extend_from_slice(rest.as_bytes());
+        json::write_str(out, warm.current.by());
+        show_beside(out, &Done::of(Outcome::Unchanged, &warm));
+        out.push(b'}');
+    });
+    out.extend_from_slice(b"]}");
+    json::response(StatusCode::OK, out.into())
 }
 
 /// `GET /admin/models/{m}/revisions`.
@@ -288,30 +326,32 @@ pub(crate) async fn artifact(
     Ok(response)
 }
 
-fn show_done(name: &ModelName, done: &Done) -> Response {
-    let mut out = b"{\"model\":".to_vec();
-    json::write_str(&mut out, name.as_str());
-    let revision = |revision: &Revision| {
-        format!("\"number\":{},\"revision\":\"{}\"", revision.number(), revision.digest())
-    };
-    let beside = |other: Option<&Arc<Revision>>| {
-        other.map_or("null".to_owned(), |other| format!("{{{}}}", revision(other)))
-    };
-    let rest = format!(
-        ",\"outcome\":\"{}\",{},\"previous\":{}",
-        done.outcome.as_str(),
-        revision(&done.current),
-        beside(done.previous.as_ref()),
-    );
-    out.extend_from_slice(rest.as_bytes());
+fn identity(revision: &Revision) -> String {
+    format!("\"number\":{},\"revision\":\"{}\"", revision.number(), revision.digest())
+}
+
+/// Previous revision, canary and shadow; the last two only if they are there.
+fn show_beside(out: &mut Vec<u8>, done: &Done) {
+    let previous = done.previous.as_ref();
+    let previous =
+        previous.map_or("null".to_owned(), |previous| format!("{{{}}}", identity(previous)));
+    out.extend_from_slice(format!(",\"previous\":{previous}").as_bytes());
     if let Some((canary, share)) = &done.canary {
-        let canary = revision(canary);
-        let canary = format!(",\"canary\":{{{canary},\"share\":{}}}", share.ratio());
+        let (canary, share) = (identity(canary), share.ratio());
+        let canary = format!(",\"canary\":{{{canary},\"share\":{share}}}");
         out.extend_from_slice(canary.as_bytes());
     }
     if let Some(shadow) = &done.shadow {
-        out.extend_from_slice(format!(",\"shadow\":{}", beside(Some(shadow))).as_bytes());
+        out.extend_from_slice(format!(",\"shadow\":{{{}}}", identity(shadow)).as_bytes());
     }
+}
+
+fn show_done(name: &ModelName, done: &Done) -> Response {
+    let mut out = b"{\"model\":".to_vec();
+    json::write_str(&mut out, name.as_str());
+    let (outcome, current) = (done.outcome.as_str(), identity(&done.current));
+    out.extend_from_slice(format!(",\"outcome\":\"{outcome}\",{current}").as_bytes());
+    show_beside(&mut out, done);
     out.extend_from_slice(b",\"warnings\":[");
     // Warnings belong to what was brought, not to what has stood for long.
     let is_new = matches!(done.outcome, Outcome::Deployed | Outcome::Swapped);

@@ -1,8 +1,12 @@
 //! Canary and shadow.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use stemson_mojo::{Digest, LoadOptions, Model};
+use stemson_server::{Config, ModelFolder};
 
 use crate::wire::{Client, Serving, artifact, config};
 
@@ -108,4 +112,149 @@ fn a_swap_and_a_rollback_end_the_canary() {
         .filter_map(|e| Some((e["event"].to_string(), e.get("note")?.to_string())))
         .collect();
     assert_eq!(notes["\"rollback\""], "\"ends the canary 2\"");
+}
+
+/// Asks again until `found` says something.
+#[track_caller]
+fn wait_for<T>(mut found: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_mins(1);
+    loop {
+        if let Some(found) = found() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "it never comes");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_canary_that_fails_loses_its_share() {
+    let mut config = config();
+    config.trial.min_requests = 20;
+    let serving = Serving::start(config, &[("churn", A)]);
+    let (mut http, mut admin) = (serving.http(), serving.admin());
+    let path = "/admin/models/churn/canary?share=0.5&allow_schema_change=true";
+    admin.post(path, artifact("sk_iris_gbm")).ok();
+    // The columns of the one are not those of the other.
+    let body = r#"{"inputs":[{"name":"x1","shape":[1],"datatype":"FP64","data":[1]}]}"#;
+    let mut refused = 0;
+    let mut ask = || {
+        let reply = http.post("/v2/models/churn/infer", body);
+        refused += usize::from(reply.status != 200);
+    };
+    for _ in 0..200 {
+        ask();
+    }
+    assert!((10..100).contains(&refused), "{refused} of 200 were refused");
+    let abort = wait_for(|| {
+        let log = admin.get("/admin/models/churn/revisions").ok();
+        log["events"].as_array()?.iter().find(|event| event["event"] == "abort").cloned()
+    });
+    assert_eq!(abort["by"], "canary");
+    let note = abort["note"].as_str().expect("why");
+    assert!(note.starts_with("errors: 100.00 % of its requests, 0.00 %"), "{note}");
+    assert_eq!(admin.get("/admin/models").ok()["models"][0].get("canary"), None);
+    let metrics = admin.get("/metrics").body;
+    assert!(metrics.contains("stemson_swaps_total{model=\"churn\",outcome=\"aborted\"} 1\n"));
+}
+
+#[test]
+fn a_shadow_is_asked_too_and_changes_nothing() {
+    let serving = Serving::start(config(), &[("churn", A)]);
+    let (mut http, mut admin) = (serving.http(), serving.admin());
+    let shadowed = admin.post("/admin/models/churn/shadow", artifact(B)).ok();
+    let shadow = &shadowed["shadow"]["revision"].as_str().expect("a digest")[..12];
+    for n in 0..50 {
+        let body = format!("{{\"instances\":[{{\"x1\":{n}}}]}}");
+        let answer = http.post("/v1/models/churn:predict", body).ok();
+        assert_eq!(answer["revision"], shadowed["revision"]);
+    }
+    let count = |metrics: &str, outcome: &str| -> u64 {
+        let line = format!(
+            "stemson_shadow_rows_total{{model=\"churn\",revision=\"{shadow}\",outcome=\"{outcome}\"}} "
+        );
+        metrics.lines().find_map(|l| l.strip_prefix(&line)?.parse().ok()).unwrap_or(0)
+    };
+    wait_for(|| {
+        let metrics = admin.get("/metrics").body;
+        let counts = ["same", "different", "dropped"].map(|outcome| count(&metrics, outcome));
+        // Both have the same trees.
+        (counts == [50, 0, 0]).then_some(())
+    });
+}
+
+#[test]
+fn reference_rows_must_be_answered_as_expected() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = Config { artifact_roots: vec![folder.path().to_owned()], ..config() };
+    let serving = Serving::start(config, &[("churn", A)]);
+    let (mut http, mut admin) = (serving.http(), serving.admin());
+    let answer = http.post("/v1/models/churn:predict", ROW).ok();
+    let out = &answer["predictions"][0];
+    let out = json!({ "label": out["label"], "index": out["index"] });
+    let mut swap = |body: Value| {
+        let headers = [("content-type", "application/json")];
+        admin.send("POST", "/admin/models/churn/swap", &headers, body.to_string().as_bytes())
+    };
+    let right = json!({ "row": { "x1": 1 }, "out": out });
+    let wrong = json!({ "row": { "x1": 1 }, "out": { "index": 7 } });
+    fs::write(folder.path().join("b.zip"), artifact(B)).expect("a file");
+    let refused = swap(json!({ "path": "b.zip", "reference": [&right, &wrong] }));
+    let message = refused.refused(409, "reference_mismatch");
+    assert!(message.contains("line 2") && message.contains("expected 7"), "{message}");
+    let beside = folder.path().join("b.reference.jsonl");
+    fs::write(&beside, format!("{right}\n{wrong}\n")).expect("a file");
+    let message = swap(json!({ "path": "b.zip" })).refused(409, "reference_mismatch");
+    assert!(message.contains("b.reference.jsonl line 2"), "{message}");
+    fs::write(&beside, "{}\n").expect("a file");
+    swap(json!({ "path": "b.zip" })).refused(409, "bad_reference");
+    assert_eq!(http.get("/v1/models/churn").ok()["number"], 1);
+    fs::write(&beside, format!("{right}\n")).expect("a file");
+    assert_eq!(swap(json!({ "path": "b.zip" })).ok()["number"], 2);
+    let attached = |name: &str| Model::attached(&artifact(A), name, &LoadOptions::default());
+    assert!(attached("model.ini").expect("a zip").is_some());
+    assert_eq!(attached("reference.jsonl").expect("a zip"), None);
+}
+
+#[test]
+fn what_is_new_in_a_folder_answers() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let models = folder.path().join("models");
+    fs::create_dir_all(models.join("other")).expect("a folder");
+    let put = |name: &str, case: &str| {
+        fs::write(models.join(".partial"), artifact(case)).expect("a file");
+        fs::rename(models.join(".partial"), models.join(name)).expect("renamed");
+    };
+    let config = Config {
+        model_folders: vec![ModelFolder::All(models.clone())],
+        watch_interval: Duration::from_millis(10),
+        ..config()
+    };
+    let serving = Serving::start(config, &[("churn", A)]);
+    let digest = |case: &str| json!(Digest::of(&artifact(case)).to_string());
+    let answers = |name: &str, case: &str| {
+        let mut admin = serving.admin();
+        wait_for(|| {
+            let shown = admin.get("/admin/models").ok();
+            let found = shown["models"].as_array()?.iter().find(|m| m["model"] == name)?.clone();
+            (found["revision"] == digest(case)).then_some(found)
+        })
+    };
+    put("churn.zip", B);
+    assert_eq!(answers("churn", B)["by"], "watch");
+    put("other/9.zip", A);
+    answers("other", A);
+    put("other/10.zip", C);
+    answers("other", C);
+    // What is no model is left alone, and the one that answers stays.
+    fs::write(models.join("broken.zip"), "PK").expect("a file");
+    fs::write(models.join("churn.zip"), "PK").expect("a file");
+    put("other/11.zip", B);
+    answers("other", B);
+    assert_eq!(answers("churn", B)["number"], 2);
+    // A rollback stands: the folder says nothing new.
+    serving.admin().post("/admin/models/other/rollback", "").ok();
+    put("third.zip", A);
+    answers("third", A);
+    assert_eq!(answers("other", C)["number"], 2);
 }

@@ -70,7 +70,7 @@ fn the_configuration_is_heard_when_it_names_something_new() {
     let folder = tempfile::tempdir().expect("a folder");
     let start = |case: &str| -> Value {
         let server = Server::bind(in_folder(folder.path())).expect("free");
-        drop(server.configure("churn", artifact(case), "start").expect(case));
+        drop(server.configure("churn", artifact(case), None, "start").expect(case));
         let (http, shutdown) = (server.addresses().admin, ShutdownHandle::new());
         let handle = shutdown.clone();
         let thread = std::thread::spawn(move || server.run(&handle));

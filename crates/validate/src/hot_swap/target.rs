@@ -66,7 +66,7 @@ impl fmt::Display for Url {
 }
 
 impl Url {
-    fn resolve(&self) -> Result<SocketAddr, HotSwapError> {
+    pub(crate) fn resolve(&self) -> Result<SocketAddr, HotSwapError> {
         let unreachable =
             |cause: String| HotSwapError::Unreachable { url: self.to_string(), cause };
         let host = self.host.trim_start_matches('[').trim_end_matches(']');

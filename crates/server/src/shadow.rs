@@ -1,0 +1,93 @@
+//! Shadows: revisions that are asked too, and whose answers are only compared.
+//!
+//! Beside the way of requests: a row goes into a bounded queue or is dropped, and one thread scores
+//! what comes out of it.
+
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::thread;
+
+use stemson_mojo::{Batch, Options};
+use stemson_serving::{Answered, Chosen, ModelName, Revision};
+
+use crate::bench;
+use crate::metrics::Metrics;
+use crate::rows::First;
+
+/// Rows that wait for the thread.
+const QUEUED_MAX: usize = 1_024;
+
+/// How far two values may lie from each other and be the same answer.
+const RELATIVE: f64 = 1e-6;
+
+/// A row that was answered, for a shadow to answer too.
+struct Row {
+    model: ModelName,
+    answered_by: Arc<Revision>,
+    shadow: Arc<Revision>,
+    raw: Box<[f64]>,
+    answered: Answered,
+}
+
+/// The way to the thread.
+#[derive(Debug)]
+pub(crate) struct Shadows {
+    rows: SyncSender<Row>,
+    metrics: Arc<Metrics>,
+}
+
+impl Shadows {
+    /// Starts the thread. It ends when this is dropped.
+    pub(crate) fn start(metrics: Arc<Metrics>) -> std::io::Result<Self> {
+        let (rows, receiver) = mpsc::sync_channel(QUEUED_MAX);
+        let counts = Arc::clone(&metrics);
+        thread::Builder::new()
+            .name("shadow".to_owned())
+            .spawn(move || compare(&receiver, &counts))?;
+        Ok(Self { rows, metrics })
+    }
+
+    /// Asks the shadow of a request, if there is one, what it makes of the first row. Never waits.
+    pub(crate) fn ask(&self, model: &ModelName, chosen: &Chosen, first: First) {
+        let Some(shadow) = &chosen.shadow else {
+            return;
+        };
+        let (Some(raw), Some(answered)) = (first.raw, first.answered) else {
+            return;
+        };
+        let (answered_by, shadow) = (Arc::clone(&chosen.revision), Arc::clone(shadow));
+        let row = Row { model: model.clone(), answered_by, shadow, raw, answered };
+        if let Err(mpsc::TrySendError::Full(row)) = self.rows.try_send(row) {
+            self.metrics.shadow(&row.model, row.shadow.short(), "dropped");
+        }
+    }
+}
+
+fn compare(rows: &Receiver<Row>, metrics: &Metrics) {
+    while let Ok(Row { model, answered_by, shadow, raw, answered }) = rows.recv() {
+        let mut batch = Batch::new(Arc::clone(shadow.model()), Options::default());
+        bench::push(&mut batch, &raw, answered_by.model());
+        batch.score();
+        let outcome = if batch.is_empty() {
+            // The row of one model's encoding says nothing to the other.
+            "dropped"
+        } else {
+            let own = batch.output(0).map(|output| First::of(&output));
+            match own {
+                Err(_) => "refused",
+                Ok(own) if own.is_some_and(|own| is_same(own, answered)) => "same",
+                Ok(_) => "different",
+            }
+        };
+        metrics.shadow(&model, shadow.short(), outcome);
+    }
+}
+
+fn is_same(own: Answered, other: Answered) -> bool {
+    match (own, other) {
+        (Answered::Value(a), Answered::Value(b)) => {
+            a == b || a.is_nan() && b.is_nan() || (a - b).abs() <= RELATIVE * b.abs()
+        }
+        _ => own == other,
+    }
+}
