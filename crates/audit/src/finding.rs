@@ -2,15 +2,17 @@
 
 use std::fmt::Write as _;
 
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::import::Imported;
 use crate::rule::{Rule, Severity};
 
 /// One thing that breaks a rule.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// Which rule.
+    #[serde(deserialize_with = "by_id")]
     pub rule: &'static Rule,
     /// How bad it is here: the rule's severity, or less.
     pub severity: Severity,
@@ -42,8 +44,13 @@ pub struct Finding {
     pub suppressed: Option<Suppression>,
 }
 
+fn by_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<&'static Rule, D::Error> {
+    let id = String::deserialize(deserializer)?;
+    crate::rule::rule(&id).ok_or_else(|| serde::de::Error::custom("no such rule"))
+}
+
 /// One step on the way to a finding.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hop {
     /// The file.
     pub path: String,
@@ -54,7 +61,7 @@ pub struct Hop {
 }
 
 /// Text to put in place of other text.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fix {
     /// What it does, in a few words.
     pub what: String,
@@ -65,7 +72,7 @@ pub struct Fix {
 }
 
 /// One replacement.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Edit {
     /// First byte in the file.
     pub start: u32,
@@ -76,7 +83,7 @@ pub struct Edit {
 }
 
 /// Who let a finding pass.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum By {
     /// `stemson-exceptions.toml`.
@@ -88,7 +95,7 @@ pub enum By {
 }
 
 /// Who let a finding pass, why, and for how long.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Suppression {
     /// Who.
     pub by: By,
@@ -101,7 +108,7 @@ pub struct Suppression {
 }
 
 /// Something that is no finding: a file that does not parse, a suppression without use.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Remark {
     /// The file.
     pub path: String,
@@ -124,6 +131,12 @@ pub struct Report {
     pub mojos: u64,
     /// Symbolic links, which are not followed.
     pub links: u64,
+    /// Findings of other tools.
+    pub imported: Vec<Imported>,
+    /// Their runs, as SARIF has them.
+    pub imported_runs: Vec<serde_json::Value>,
+    /// Whether warnings make the verdict bad.
+    pub strict: bool,
 }
 
 impl Finding {
@@ -154,9 +167,12 @@ impl Finding {
 }
 
 impl Report {
-    /// Whether no error was found that nothing lets pass.
+    /// Whether nothing was found that is bad enough and that nothing lets pass: errors, and warnings
+    /// where the report is strict.
     pub fn is_good(&self) -> bool {
-        self.open().all(|finding| finding.severity > Severity::Error)
+        let worst = if self.strict { Severity::Warning } else { Severity::Error };
+        let imported = self.imported.iter().filter(|it| !it.suppressed).map(|it| it.severity);
+        self.open().map(|finding| finding.severity).chain(imported).all(|it| it > worst)
     }
 
     /// Names files below `root` as seen from there.

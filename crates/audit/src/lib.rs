@@ -21,27 +21,35 @@
 //! - No clock and no network: the day that exceptions are held against comes from the caller.
 
 mod artifacts;
+mod baseline;
+mod cache;
 mod checklist;
 mod engine;
 mod exceptions;
 mod facts;
 mod finding;
+pub mod import;
+pub mod mend;
 mod platform;
 pub mod python;
 pub mod report;
 mod review;
 mod rule;
 mod rules;
+mod select;
 mod source;
+mod suppress;
 mod walk;
 
 pub use artifacts::{ArtifactRule, Fault, Judgement, Limits, Use, judge, judge_file, uses};
+pub use baseline::Baseline;
 pub use checklist::{VIEWS, View, view};
-pub use engine::{Options, audit};
+pub use engine::{Options, audit, audit_sources};
 pub use exceptions::{Exceptions, ExceptionsError, day};
 pub use facts::Facts;
 pub use finding::{By, Edit, Finding, Fix, Hop, Remark, Report, Suppression};
 pub use review::{Changes, Decision, Review, argument, review};
 pub use rule::{Rule, Severity, rule, rules};
+pub use select::{Profile, Selection};
 pub use source::{Kind, SOURCE_BYTES_MAX, Source, Span};
 pub use walk::check;

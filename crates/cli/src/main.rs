@@ -1,6 +1,7 @@
 //! The `stemson` binary: parse, choose, run, exit code.
 
 mod check;
+mod check_settings;
 mod demo;
 mod deploy;
 mod event_loop;

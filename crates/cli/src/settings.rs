@@ -355,6 +355,8 @@ impl Settings {
                         .hint("write `[[model]]`, once for each"));
                 }
                 ("data_dir", value) => self.read_key(path, base, "", "data_dir", value)?,
+                // `stemson check` reads its own.
+                ("check", Value::Table(_)) => {}
                 (name, Value::Table(keys)) if SECTIONS.contains(&name) => {
                     for (key, value) in keys {
                         self.read_key(path, base, name, key, value)?;

@@ -78,6 +78,7 @@ fn main() {
         }
     }
     rows(&seeds);
+    python(&seeds);
 }
 
 /// The first sections of a long map.
@@ -133,6 +134,17 @@ fn rows(seeds: &Seeds) {
         for (place, text) in jsonl.iter().enumerate() {
             let seed = [&[form], text.as_bytes()].concat();
             seeds.add("json_rows", &format!("{form}-{place}"), &seed);
+        }
+    }
+}
+
+/// The examples of the rules' pages.
+fn python(seeds: &Seeds) {
+    for rule in stemson_audit::rules() {
+        for (place, fence) in rule.body.split("```python ").skip(1).enumerate() {
+            let text = fence.split("```").next().and_then(|it| it.split_once('\n'));
+            let text = text.map_or("", |it| it.1).replace("  <-- found", "");
+            seeds.add("python", &format!("{}-{place}", rule.id), text.as_bytes());
         }
     }
 }

@@ -64,6 +64,7 @@ pub struct Project<'a> {
     /// By address of the expression.
     values: RefCell<HashMap<usize, Option<Value>>>,
     results: RefCell<HashMap<FunctionId, Option<Value>>>,
+    symbols: RefCell<HashMap<(usize, String), Option<Value>>>,
     callers: RefCell<Callers<'a>>,
 }
 
@@ -77,6 +78,7 @@ impl<'a> Project<'a> {
             scopes: facts.python.iter().map(Scopes::new).collect(),
             values: RefCell::default(),
             results: RefCell::default(),
+            symbols: RefCell::default(),
             callers: RefCell::default(),
         }
     }
@@ -86,6 +88,7 @@ impl<'a> Project<'a> {
         *self.callers.borrow_mut() = callers;
         self.values.borrow_mut().clear();
         self.results.borrow_mut().clear();
+        self.symbols.borrow_mut().clear();
     }
 
     /// A module.
@@ -221,6 +224,26 @@ impl<'a> Project<'a> {
         None
     }
 
+    /// Names of all bases of a class, by which frameworks are known: also of those in the repository,
+    /// with the folders that they lie in.
+    pub fn base_names(&self, class: ClassId) -> Vec<String> {
+        let mut found: Vec<String> =
+            self.external_bases(class).iter().map(ToString::to_string).collect();
+        let mut open = vec![class];
+        for _ in 0..FUEL {
+            let Some(id) = open.pop() else { break };
+            let at = FunctionId { module: id.module, function: self.class(id).parent };
+            for base in &self.class(id).bases {
+                if let Some(Value::Class(base)) = self.value(at, base) {
+                    let folder = self.source(base.module).path.replace('/', ".");
+                    found.push(format!("{folder}.{}", self.class(base).name));
+                    open.push(base);
+                }
+            }
+        }
+        found
+    }
+
     fn eval(&self, at: FunctionId, expr: &'a Expr, fuel: u32) -> Option<Value> {
         let fuel = fuel.checked_sub(1)?;
         let key = std::ptr::from_ref(expr) as usize;
@@ -282,6 +305,18 @@ impl<'a> Project<'a> {
     /// What a module binds to a name.
     fn symbol(&self, module: usize, name: &str, fuel: u32) -> Option<Value> {
         let fuel = fuel.checked_sub(1)?;
+        let key = (module, name.to_owned());
+        if let Some(known) = self.symbols.borrow().get(&key) {
+            return known.clone();
+        }
+        // Modules import each other in circles: whoever asks on the way gets none.
+        self.symbols.borrow_mut().insert(key.clone(), None);
+        let value = self.find_symbol(module, name, fuel);
+        self.symbols.borrow_mut().insert(key, value.clone());
+        value
+    }
+
+    fn find_symbol(&self, module: usize, name: &str, fuel: u32) -> Option<Value> {
         let owner = FunctionId { module, function: 0 };
         if let Some(bindings) = self.scopes[module].names[0].get(name) {
             if let Some(value) = bindings.iter().find_map(|it| self.bound(owner, it, fuel)) {

@@ -166,6 +166,15 @@ impl Roots {
                 ExprKind::Call(call) => (&call.func, Some(&**call)),
                 _ => (decorator, None),
             };
+            // Litestar's decorators stand alone: `@get("/")`.
+            if let Some(path) = project.value(around, func).as_ref().and_then(Value::path)
+                && path.starts_with("litestar.")
+                && let Some(name) = func.last_name().filter(|name| METHODS.contains(name))
+            {
+                let route = route(call);
+                let shown = route.as_deref().unwrap_or("/");
+                self.request(id, format!("{} {shown}", verb(name)), route);
+            }
             let ExprKind::Attribute(base, name) = &func.kind else { continue };
             let event = call.and_then(|call| call.args.first()).and_then(Expr::text);
             match &**name {
@@ -211,7 +220,7 @@ impl Roots {
         let class_id = ClassId { module: id.module, class };
         let class = project.class(class_id);
         let name = &*function.name;
-        let bases = project.external_bases(class_id);
+        let bases = project.base_names(class_id);
         let inherits = |part: &str| bases.iter().any(|base| base.contains(part));
         let around = FunctionId { module: id.module, function: class.parent };
         let decorated = |part: &str| {
@@ -229,7 +238,8 @@ impl Roots {
         let mlserver = inherits("mlserver");
         let starts = (mlserver || inherits("kserve"))
             && matches!(name, "load" | "unload" | "start")
-            || inherits("litserve") && name == "setup"
+            || name == "setup"
+                && (inherits("litserve") || inherits("Predictor") || inherits("Runner"))
             || name == "__init__"
                 && (decorated("serve.deployment") || decorated("bentoml.service"));
         if starts {

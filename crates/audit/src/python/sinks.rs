@@ -162,11 +162,8 @@ const FUNCTIONS: &[(Blocks, &[&str])] = &[
         &[
             "joblib.load",
             "pickle.load",
-            "pickle.loads",
             "cloudpickle.load",
-            "cloudpickle.loads",
             "dill.load",
-            "dill.loads",
             "skops.io.load",
             "torch.load",
             "torch.jit.load",
@@ -224,17 +221,7 @@ const FUNCTIONS: &[(Blocks, &[&str])] = &[
     ),
     (
         Blocks::Predict,
-        &[
-            "numpy.linalg.svd",
-            "numpy.linalg.eig",
-            "numpy.linalg.eigh",
-            "numpy.linalg.inv",
-            "numpy.linalg.pinv",
-            "numpy.linalg.solve",
-            "numpy.linalg.lstsq",
-            "pycaret.classification.predict_model",
-            "pycaret.regression.predict_model",
-        ],
+        &["pycaret.classification.predict_model", "pycaret.regression.predict_model"],
     ),
 ];
 
@@ -609,13 +596,41 @@ pub(crate) fn sink(path: &str) -> Option<Sink> {
         let Some(maker) = makers.iter().find(|maker| path.starts_with(**maker)) else { continue };
         let asked = &path[maker.len()..];
         let is_asked =
-            methods.contains(&"*call") && asked.starts_with('.') && !asked.ends_with(')')
-                || methods.contains(&method);
+            methods.contains(&"*call") && is_request(asked, method) || methods.contains(&method);
         if is_asked && asked.len() >= method.len() {
             return known(*blocks);
         }
     }
     computes(path, method).then_some(Sink { blocks: Blocks::Predict, certain: true })
+}
+
+/// Whether a method of a client, or of a part of it (`resource.Table().get_item`), goes to the other
+/// side: not what is asked of an answer, and not what only prepares.
+fn is_request(asked: &str, method: &str) -> bool {
+    let prepares = [
+        "get_paginator",
+        "get_waiter",
+        "generate_presigned_url",
+        "can_paginate",
+        "close",
+        "get",
+        "items",
+        "keys",
+        "values",
+        "pop",
+        "append",
+        "copy",
+        "Table",
+        "Bucket",
+        "Object",
+        "Queue",
+        "bucket",
+        "table",
+    ];
+    asked.starts_with('.')
+        && !asked.ends_with(')')
+        && asked.matches("()").count() <= 1
+        && !prepares.contains(&method)
 }
 
 /// A method of a model, or the model itself: `torch.load()(x)`, `nlp(text)`.

@@ -3,7 +3,7 @@
 //! A finding stands where asynchronous code leaves the loop's hands: at the call in the `async def` by
 //! which, over functions that nothing awaits, a blocking call is reached. That is where it is mended.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 
 use super::{Findings, is_test};
@@ -44,8 +44,16 @@ pub(super) fn sink_of<'a>(program: &Program<'a>, site: &Site<'a>) -> Option<Sink
                         })
                     },
                 );
-            // Fetched and not waited for: `popen.communicate` of asyncio has another way.
-            (!in_memory).then_some(found)
+            // `frame.to_csv()` without a path gives the text; `WNOHANG` does not wait.
+            let is_text = found.blocks == Blocks::Frame
+                && call.func.last_name().is_some_and(|name| name.starts_with("to_"))
+                && call.args.is_empty()
+                && !["path", "path_or_buf", "con", "excel_writer"]
+                    .iter()
+                    .any(|it| call.keyword(it).is_some());
+            let at_once = path.starts_with("os.wait")
+                && call.args.iter().any(|it| it.last_name() == Some("WNOHANG"));
+            (!in_memory && !is_text && !at_once).then_some(found)
         }
         Some(_) => None,
         None => {
@@ -82,14 +90,20 @@ pub(super) fn blocking(program: &Program<'_>, findings: &mut Findings<'_>) {
         if !on_loop || quiet.contains(&id) || is_test(&source.path) {
             continue;
         }
-        let mut told: HashSet<(&'static str, u32)> = HashSet::new();
+        // One finding for a rule and a line: what happens each time, by the shortest way.
+        let mut worst: BTreeMap<(u32, &'static str), (&Site<'_>, Held)> = BTreeMap::new();
         for site in program.calls.of(id) {
             for held in held_by(program, site, &mut summaries) {
                 let Some(rule) = rule_of(&held) else { continue };
-                if told.insert((rule, source.line_of(site.span().start))) {
-                    tell(program, site, &held, rule, findings);
+                let key = (source.line_of(site.span().start), rule);
+                let rank = |held: &Held| (held.guarded, held.way.len());
+                if worst.get(&key).is_none_or(|(_, known)| rank(&held) < rank(known)) {
+                    worst.insert(key, (site, held));
                 }
             }
+        }
+        for ((_, rule), (site, held)) in &worst {
+            tell(program, site, held, rule, findings);
         }
     }
 }
@@ -257,13 +271,30 @@ fn tell(
     let finding = findings.add(rule, source, site.span(), message);
     finding.chain = chain;
     finding.fix = fix;
-    // A script that serves nobody may wait as it likes, and a small file is quick.
-    let serves = root.is_some() || !program.roots.requests.is_empty();
+    // A script that serves nobody may wait as it likes, and a small file is quick; what an object does
+    // once, when it is first needed, is a pause.
+    let serves = root.is_some() || serves_beside(program, site.at);
     let small =
         held.sink.blocks == Blocks::File || held.guarded && held.sink.blocks == Blocks::Load;
-    if !held.sink.certain || !serves || small {
+    let once =
+        held.guarded && held.way.iter().any(|(at, _)| &*project.function(*at).name == "__init__");
+    let starts = root.is_none() && &*project.function(site.at).name == "main";
+    if !held.sink.certain || !serves || small || once || starts {
         finding.severity = Severity::Warning;
     }
+}
+
+/// Whether a request enters in the same folder: else nothing says that the function serves anybody.
+fn serves_beside(program: &Program<'_>, at: FunctionId) -> bool {
+    let folder = |module: usize| {
+        let path = program.project.source(module).path.as_str();
+        path.rsplit_once('/').map_or("", |it| it.0)
+    };
+    let aside = ["/cli/", "/cli.py", "/scripts/", "/examples/"];
+    let here = folder(at.module);
+    let path = &program.project.source(at.module).path;
+    !aside.iter().any(|it| path.contains(it))
+        && program.roots.requests.iter().any(|root| folder(root.function.module) == here)
 }
 
 fn does(blocks: Blocks) -> &'static str {

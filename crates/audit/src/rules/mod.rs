@@ -66,7 +66,12 @@ pub(crate) fn is_test(path: &str) -> bool {
     name.starts_with("test_")
         || name.ends_with("_test.py")
         || name == "conftest.py"
-        || parts.any(|folder| matches!(folder, "tests" | "test" | "testing" | "e2e"))
+        || parts.any(|folder| {
+            matches!(folder, "test" | "testing" | "e2e")
+                || folder == "tests"
+                || folder.starts_with("tests_")
+                || folder.ends_with("_tests")
+        })
 }
 
 /// Where checks report.

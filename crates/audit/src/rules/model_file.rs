@@ -36,6 +36,36 @@ fn sites<'a, 'p>(program: &'p Program<'a>) -> impl Iterator<Item = (&'p Site<'a>
     })
 }
 
+/// Whether anything there says that a model is meant, and not some other value: the line, the
+/// function's name, the file's.
+fn is_model(program: &Program<'_>, site: &Site<'_>) -> bool {
+    let source = program.project.source(site.at.module);
+    let lines = source.line_of(site.span().start)..=source.line_of(site.span().end);
+    let near = lines.map(|line| source.line(line)).collect::<Vec<_>>().join(" ");
+    let text = format!("{} {} {near}", source.name(), program.project.label(site.at));
+    let text = text.to_ascii_lowercase();
+    let words = [
+        "model",
+        "clf",
+        "classif",
+        "regress",
+        "estimator",
+        "pipe",
+        "predict",
+        "ensemble",
+        "explainer",
+        "encoder",
+        "scaler",
+        "booster",
+        "forest",
+        "vectorizer",
+        "transformer",
+        "train",
+        "weights",
+    ];
+    words.iter().any(|word| text.contains(word))
+}
+
 /// Pickles that are read.
 pub(super) fn pickle_load(program: &Program<'_>, findings: &mut Findings<'_>) {
     for (site, call) in sites(program) {
@@ -44,7 +74,8 @@ pub(super) fn pickle_load(program: &Program<'_>, findings: &mut Findings<'_>) {
             call.keyword(name).is_some_and(|it| matches!(it.kind, ExprKind::Bool(true)))
         };
         let fault = match path {
-            _ if LOADS.contains(&path) => Some(Severity::Error),
+            _ if LOADS.contains(&path) && is_model(program, site) => Some(Severity::Error),
+            _ if LOADS.contains(&path) => Some(Severity::Warning),
             _ if LOADS_BYTES.contains(&path) => Some(Severity::Warning),
             "numpy.load" if is_true("allow_pickle") => Some(Severity::Error),
             "torch.load"
@@ -69,9 +100,17 @@ pub(super) fn pickle_load(program: &Program<'_>, findings: &mut Findings<'_>) {
 pub(super) fn pickle_export(program: &Program<'_>, findings: &mut Findings<'_>) {
     for (site, _) in sites(program) {
         let Some(path) = site.path().filter(|path| DUMPS.contains(path)) else { continue };
-        let message =
-            format!("`{path}` writes a model that only a pickle's reader can load: export a MOJO");
-        findings.add("pickle_export", index(program, site.at), site.span(), message);
+        let model = is_model(program, site);
+        let what = if model {
+            "a model as a pickle: export a MOJO"
+        } else {
+            "a pickle: say which format instead"
+        };
+        let message = format!("`{path}` writes {what}; loading it runs whatever code it holds");
+        let finding = findings.add("pickle_export", index(program, site.at), site.span(), message);
+        if !model {
+            finding.severity = Severity::Warning;
+        }
     }
 }
 

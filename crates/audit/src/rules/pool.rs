@@ -100,7 +100,16 @@ fn pools<'a, 'p>(
     program.calls.all().filter_map(|site| {
         let (path, call) = (site.path()?, site.call?);
         let place = &program.project.source(site.at.module).path;
-        let aside = ["alembic/", "migrations/", "/env.py", "scripts/", "notebooks/", "examples/"];
+        let aside = [
+            "alembic/",
+            "migrations/",
+            "/env.py",
+            "scripts/",
+            "notebooks/",
+            "examples/",
+            "docs/",
+            "docs_src/",
+        ];
         if is_test(place) || aside.iter().any(|it| place.contains(it)) {
             return None;
         }
@@ -208,6 +217,10 @@ pub(super) fn pool_per_module(program: &Program<'_>, findings: &mut Findings<'_>
         let source = program.project.source(site.at.module);
         let address =
             call.args.first().or_else(|| call.keyword("dsn")).or_else(|| call.keyword("url"));
+        let text = address.and_then(|it| text_of(program, site.at, it, 4));
+        if text.is_some_and(|text| text.contains("sqlite")) {
+            continue;
+        }
         let address = address.map_or(String::new(), |it| source.slice(it.span).to_owned());
         by_owner.entry((owner, address)).or_default().push(site);
     }

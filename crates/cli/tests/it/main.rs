@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "how a test fails")]
 
 mod artifact;
+mod check;
 mod columnar;
 mod corpus;
 mod deploy;
