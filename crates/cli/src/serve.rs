@@ -23,13 +23,17 @@ use crate::terminal::{plural, say};
   curl -X POST localhost:8080/v1/models/churn:predict -d '{\"instances\":[{\"age\":31}]}'
   curl -X POST localhost:8082/admin/models/churn/swap --data-binary @churn-2.zip
 
-The configuration file has the sections [server], [limits], [admin], [tls], [auth], [cache] and [[model]]; see
+The configuration file has the sections [server], [limits], [admin], [tls], [auth], [log],
+[otlp], [prediction_log], [canary], [cache] and [[model]]; see
 --print-config. Each key but those of [[model]] can be set as STEMSON_SECTION_KEY in the
 environment. A flag outweighs the environment, which outweighs the file. Relative paths in the
 file are counted from its folder.")]
 pub(crate) struct Arguments {
     /// MOJO zip files; `churn.zip` answers under the name `churn`
     models: Vec<PathBuf>,
+    /// The name of the one model, instead of its file's
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
     /// A folder of models: DIR/churn.zip, or DIR/churn/3.zip, of which the highest number answers
     #[arg(long = "models", value_name = "DIR")]
     folder: Option<PathBuf>,
@@ -74,6 +78,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
         let written = io::stdout().lock().write_all(text.as_bytes());
         return written.map(|()| Verdict::Good).map_err(|cause| Failure::stdout(&cause));
     }
+    stemson_server::install_log(&settings.server.log).map_err(Failure::input)?;
     let artifacts = artifacts(&settings.models)?;
     let grpc = settings.server.grpc;
     let server = Server::bind(settings.server).map_err(|error| not_started(&error))?;
@@ -131,8 +136,12 @@ fn settings(arguments: &Arguments) -> Result<Settings, Failure> {
 
     only_once(&settings.models)?;
     let mut named: Vec<ModelEntry> = Vec::new();
+    if arguments.name.is_some() && arguments.models.len() != 1 {
+        return Err(Failure::input("--name stands for one model").hint("name one MOJO before it"));
+    }
     for path in &arguments.models {
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let by_file = || path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let name = arguments.name.clone().unwrap_or_else(by_file);
         named.push(ModelEntry { name, path: path.clone() });
     }
     if let Some(folder) = &arguments.folder {
@@ -250,7 +259,8 @@ pub(crate) fn not_started(error: &StartError) -> Failure {
         | StartError::Keys(_)
         | StartError::Jwks { .. }
         | StartError::Tls(_)
-        | StartError::Cache { .. } => Failure::input(message),
+        | StartError::Cache { .. }
+        | StartError::PredictionLog { .. } => Failure::input(message),
     };
     let failure = match std::error::Error::source(error) {
         Some(cause) => failure.because(cause),

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use stemson_server::{Config, GrpcListener, JwksSource};
+use stemson_server::{Config, GrpcListener, JwksSource, PredictionLogFormat};
 use toml::{Table, Value};
 
 use crate::failure::Failure;
@@ -107,6 +107,29 @@ macro_rules! text {
                 Some(())
             },
             show: |config| Value::String(config.$($field).+.clone().unwrap_or_default()),
+        }
+    };
+}
+
+/// A key with a share from 0 to 1.
+macro_rules! ratio {
+    ($section:literal, $name:literal, $($field:ident).+) => {
+        Key {
+            section: $section,
+            name: $name,
+            expected: "a share from 0 to 1",
+            set: |config, value, _| {
+                let ratio = match value {
+                    Value::Float(ratio) => *ratio,
+                    Value::Integer(whole) => *whole as f64,
+                    // The environment knows texts only.
+                    Value::String(text) => text.parse().ok()?,
+                    _ => return None,
+                };
+                config.$($field).+ = Some(ratio).filter(|ratio| (0.0..=1.0).contains(ratio))?;
+                Some(())
+            },
+            show: |config| Value::Float(config.$($field).+),
         }
     };
 }
@@ -231,6 +254,92 @@ const KEYS: &[Key] = &[
             Value::Array(folders.map(|f| Value::String(f.display().to_string())).collect())
         },
     },
+    Key {
+        section: "log",
+        name: "format",
+        expected: "\"text\" or \"json\"",
+        set: |config, value, _| {
+            config.log.is_json = match value.as_str()? {
+                "text" => false,
+                "json" => true,
+                _ => return None,
+            };
+            Some(())
+        },
+        show: |config| Value::from(if config.log.is_json { "json" } else { "text" }),
+    },
+    Key {
+        section: "log",
+        name: "level",
+        expected: "off, error, warn, info, debug, trace or such as \"info,stemson_server=debug\"",
+        set: |config, value, _| {
+            let level = value.as_str().filter(|level| stemson_server::check_log_level(level))?;
+            level.clone_into(&mut config.log.level);
+            Some(())
+        },
+        show: |config| Value::from(config.log.level.as_str()),
+    },
+    ratio!("log", "access_ratio", log.access_ratio),
+    text!("otlp", "endpoint", otlp.endpoint),
+    Key {
+        section: "otlp",
+        name: "headers",
+        expected: "a list of \"name=value\"",
+        set: |config, value, _| {
+            let headers = value
+                .as_array()?
+                .iter()
+                .map(|header| header.as_str().filter(|text| text.contains('=')).map(str::to_owned));
+            config.otlp.headers = headers.collect::<Option<_>>()?;
+            Some(())
+        },
+        // They hold secrets.
+        show: |config| {
+            let names = config.otlp.headers.iter().filter_map(|it| it.split_once('='));
+            Value::Array(names.map(|(name, _)| Value::from(format!("{name}=***"))).collect())
+        },
+    },
+    ratio!("otlp", "sample_ratio", otlp.sample_ratio),
+    duration!("otlp", "metrics_seconds", otlp.metrics_period, from_secs, as_secs),
+    file!("prediction_log", "dir", prediction_log.dir),
+    Key {
+        section: "prediction_log",
+        name: "format",
+        expected: "\"ndjson\" or \"parquet\"",
+        set: |config, value, _| {
+            config.prediction_log.format = match value.as_str()? {
+                "ndjson" => PredictionLogFormat::Ndjson,
+                "parquet" => PredictionLogFormat::Parquet,
+                _ => return None,
+            };
+            Some(())
+        },
+        show: |config| {
+            Value::from(match config.prediction_log.format {
+                PredictionLogFormat::Ndjson => "ndjson",
+                PredictionLogFormat::Parquet => "parquet",
+            })
+        },
+    },
+    ratio!("prediction_log", "sample_ratio", prediction_log.sample_ratio),
+    count!("prediction_log", "queue_rows", prediction_log.queue_rows_max, 0),
+    count!("prediction_log", "rotate_mib", prediction_log.rotate_bytes, 20),
+    duration!("prediction_log", "rotate_seconds", prediction_log.rotate_after, from_secs, as_secs),
+    count!("prediction_log", "keep_files", prediction_log.keep_files, 0),
+    Key {
+        section: "prediction_log",
+        name: "redact",
+        expected: "a list of columns",
+        set: |config, value, _| {
+            let names = value.as_array()?.iter().map(|name| Some(name.as_str()?.to_owned()));
+            config.prediction_log.redact = names.collect::<Option<_>>()?;
+            Some(())
+        },
+        show: |config| {
+            let names = config.prediction_log.redact.iter();
+            Value::Array(names.map(|name| Value::String(name.clone())).collect())
+        },
+    },
     file!("tls", "certificate", tls.certificate),
     file!("tls", "key", tls.key),
     file!("tls", "client_ca", tls.client_ca),
@@ -306,8 +415,19 @@ pub(crate) fn grpc_listener(text: &str) -> Result<GrpcListener, String> {
 }
 
 /// The last one is a list of its own form.
-const SECTIONS: [&str; 8] =
-    ["server", "limits", "admin", "tls", "auth", "canary", "cache", "model"];
+const SECTIONS: [&str; 11] = [
+    "server",
+    "limits",
+    "admin",
+    "tls",
+    "auth",
+    "log",
+    "otlp",
+    "prediction_log",
+    "canary",
+    "cache",
+    "model",
+];
 
 /// Where state lives unless the configuration says otherwise.
 pub(crate) const DATA_DIR: &str = "stemson-data";

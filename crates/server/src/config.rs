@@ -3,15 +3,19 @@
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use stemson_mojo::LoadOptions;
-use stemson_serving::{ModelName, TrialLimits};
+use stemson_serving::{ModelName, PredictionSink, TrialLimits};
 
 use crate::auth::{AuthConfig, KeysError};
 use crate::cache::CacheConfig;
 use crate::deploy_error::DeployError;
 use crate::folder::ModelFolder;
+use crate::log::LogConfig;
+use crate::otlp::OtlpConfig;
+use crate::prediction_log::PredictionLogConfig;
 use crate::store::StoreError;
 use crate::tls::TlsConfig;
 
@@ -40,6 +44,14 @@ pub struct Config {
     pub auth: AuthConfig,
     /// How listeners are encrypted.
     pub tls: TlsConfig,
+    /// What is logged, where [`install_log`](crate::install_log) has begun a log.
+    pub log: LogConfig,
+    /// Where traces and metrics are sent.
+    pub otlp: OtlpConfig,
+    /// What is logged of predictions.
+    pub prediction_log: PredictionLogConfig,
+    /// Who else is told of what is logged.
+    pub prediction_sinks: Vec<Arc<dyn PredictionSink>>,
     /// Whether listeners may be reached from other machines although there are no keys.
     pub insecure: bool,
     /// Which answers are kept.
@@ -122,6 +134,10 @@ impl Default for Config {
             artifact_roots: Vec::new(),
             auth: AuthConfig::default(),
             tls: TlsConfig::default(),
+            log: LogConfig::default(),
+            otlp: OtlpConfig::default(),
+            prediction_log: PredictionLogConfig::default(),
+            prediction_sinks: Vec::new(),
             insecure: false,
             cache: CacheConfig::default(),
             load_options: LoadOptions::default(),
@@ -217,6 +233,15 @@ pub enum StartError {
         #[source]
         cause: DeployError,
     },
+    /// The prediction log has nowhere to go.
+    #[error("[prediction_log] dir: cannot write to {}", .dir.display())]
+    PredictionLog {
+        /// The folder.
+        dir: PathBuf,
+        /// What the system says.
+        #[source]
+        cause: std::io::Error,
+    },
     /// Certificates cannot be used.
     #[error("[tls] {0}")]
     Tls(String),
@@ -247,6 +272,7 @@ impl StartError {
             Self::Restore { .. } => "cannot_restore",
             Self::Tls(_) => "bad_tls",
             Self::Cache { .. } => "bad_cache",
+            Self::PredictionLog { .. } => "no_prediction_log",
             Self::Thread(_) => "no_thread",
         }
     }
@@ -276,7 +302,7 @@ impl StartError {
                     .to_owned(),
             ),
             Self::Store(_) => None,
-            Self::Keys(_) | Self::Jwks { .. } | Self::Tls(_) => None,
+            Self::Keys(_) | Self::Jwks { .. } | Self::Tls(_) | Self::PredictionLog { .. } => None,
             Self::Limit { .. } | Self::Cache { .. } | Self::Thread(_) => None,
         }
     }

@@ -19,6 +19,8 @@ use crate::error::Refusal;
 use crate::lane::Lane;
 use crate::loader::Loader;
 use crate::metrics::Metrics;
+use crate::otlp::Exporter;
+use crate::prediction_log::PredictionLog;
 use crate::request_id::RequestIds;
 use crate::rows::{First, Rows};
 use crate::settings::Settings;
@@ -44,6 +46,10 @@ pub(crate) struct Context {
     pub(crate) artifact_roots: Vec<PathBuf>,
     /// None: no answer is kept.
     pub(crate) cache: Option<Arc<PredictionCache>>,
+    pub(crate) prediction_log: Arc<PredictionLog>,
+    pub(crate) exporter: Option<Arc<Exporter>>,
+    /// Share of the requests that get a line in the log.
+    pub(crate) access_ratio: f64,
     pub(crate) limits: Limits,
     pub(crate) slo: Duration,
     pub(crate) ids: RequestIds,

@@ -1,5 +1,5 @@
-//! Small things that the server itself asks for over HTTP or HTTPS: keys of tokens. Blocks; never
-//! called on the reactor.
+//! Small things that the server itself asks for over HTTP or HTTPS: keys of tokens; and what it
+//! tells others: traces, metrics. Blocks; never called on the reactor.
 
 use std::io::Error;
 use std::sync::{Arc, OnceLock};
@@ -19,6 +19,21 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) fn get(url: &str, bytes_max: usize) -> Result<Vec<u8>, String> {
     let request = Request::get(url).body(Body::empty()).map_err(|bad| bad.to_string())?;
     call(request, bytes_max)
+}
+
+/// Sends `body` to `url`; good is any 2xx.
+pub(crate) fn post(
+    url: &str,
+    headers: &[(String, String)],
+    content_type: &str,
+    body: Vec<u8>,
+) -> Result<(), String> {
+    let mut request = Request::post(url).header(header::CONTENT_TYPE, content_type);
+    for (name, value) in headers {
+        request = request.header(name, value);
+    }
+    let request = request.body(Body::from(body)).map_err(|bad| bad.to_string())?;
+    call(request, 64 << 10).map(drop)
 }
 
 fn call(request: Request<Body>, bytes_max: usize) -> Result<Vec<u8>, String> {

@@ -11,7 +11,7 @@ use std::task::{self, Poll};
 use std::time::{Duration, Instant};
 
 use axum::body::{Bytes, HttpBody as Body};
-use axum::http::{HeaderValue, Request, Version, header};
+use axum::http::{HeaderValue, Method, Request, StatusCode, Uri, Version, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::{BoxError, Router};
 use http_body_util::BodyExt as _;
@@ -23,9 +23,11 @@ use crate::auth::{Caller, Visitor, need};
 use crate::context::Context;
 use crate::error::Refusal;
 use crate::grpc;
+use crate::otlp::Answered;
 use crate::pace::{Pace, Watch};
-use crate::request_id;
+use crate::request_id::{self, RequestId};
 use crate::routes::Arrival;
+use crate::trace::{self, TraceContext};
 
 /// Bytes that are read over of a body that nobody wants.
 const READ_OVER_BYTES_MAX: usize = 64 << 20;
@@ -39,20 +41,49 @@ const READ_OVER_UNKNOWN_BYTES_MAX: usize = 1 << 20;
 /// Answers one request.
 pub(crate) async fn answer<B>(
     context: Arc<Context>,
-    mut router: Router,
+    router: Router,
     visitor: Arc<Visitor>,
     mut request: Request<B>,
 ) -> Result<Response, Infallible>
 where
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
 {
-    let id = context.ids.of(request.headers());
+    let id = RequestId(context.ids.of(request.headers()));
+    let mut trace = TraceContext::of(request.headers());
+    trace.is_sampled |= context.exporter.as_ref().is_some_and(|it| id.falls_into(it.sample_ratio));
+    let arrival = Instant::now();
     let version = request.version();
-    request.extensions_mut().insert(Arrival(Instant::now()));
+    let line =
+        Line { method: request.method().clone(), uri: request.uri().clone(), arrival, trace };
+    request.extensions_mut().insert(Arrival(arrival));
     request.extensions_mut().insert(Peer(visitor.peer));
+    request.extensions_mut().insert(id.clone());
+    let caller = authorize(&context, &visitor, &request);
+    let who = caller.as_ref().ok().cloned().unwrap_or_default();
+    let mut response = route(&context, router, caller, &id, request).await;
+    line.log(&context, &visitor, &who, &id, response.status());
+    line.export(&context, &id, response.status());
+    response.headers_mut().insert(trace::HEADER, trace.header());
+    response.headers_mut().insert(request_id::HEADER, id.0);
+    if !context.is_ready() && version <= Version::HTTP_11 {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response)
+}
+
+/// The answer of the router, or a refusal as all are rendered.
+async fn route<B>(
+    context: &Context,
+    mut router: Router,
+    caller: Result<Caller, Refusal>,
+    id: &RequestId,
+    request: Request<B>,
+) -> Response
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
+{
     let is_grpc = grpc::is_grpc(request.headers());
     let is_expecting = request.headers().contains_key(header::EXPECT);
-    let allowed = authorize(&context, &visitor, &request);
     let (mut head, body) = request.into_parts();
     // A stream waits for what its caller will ask next.
     let is_stream = is_grpc && grpc::is_stream(head.uri.path());
@@ -60,7 +91,7 @@ where
     let bytes_per_second = if is_stream { 0 } else { least };
     let pace = Pace { grace: BODY_GRACE, bytes_per_second };
     let (lent, kept) = lend(body, pace);
-    let mut response = match allowed {
+    let mut response = match caller {
         Ok(caller) => {
             head.extensions.insert(caller);
             let request = Request::from_parts(head, lent);
@@ -69,30 +100,76 @@ where
         }
         Err(refusal) => refusal.into_response(),
     };
-    if let Some(refusal) = refusal(&mut response) {
-        // Who waits to be asked for a body need not send it; in HTTP/2 a request that is answered
-        // early ends without harm.
-        if !is_expecting && !is_grpc {
-            let is_unknown = matches!(refusal, Refusal::Unauthorized(_));
-            let bytes_max =
-                if is_unknown { READ_OVER_UNKNOWN_BYTES_MAX } else { READ_OVER_BYTES_MAX };
-            kept.read_over(bytes_max).await;
+    let Some(refusal) = refusal(&mut response) else {
+        return response;
+    };
+    // Who waits to be asked for a body need not send it; in HTTP/2 a request that is answered early
+    // ends without harm.
+    if !is_expecting && !is_grpc {
+        let is_unknown = matches!(refusal, Refusal::Unauthorized(_));
+        let bytes_max = if is_unknown { READ_OVER_UNKNOWN_BYTES_MAX } else { READ_OVER_BYTES_MAX };
+        kept.read_over(bytes_max).await;
+    }
+    let allow = response.headers_mut().remove(header::ALLOW);
+    let mut rendered =
+        if is_grpc { grpc::status::render(&refusal) } else { refusal.render(id.as_str()) };
+    if let Some(allow) = allow {
+        rendered.headers_mut().insert(header::ALLOW, allow);
+    }
+    rendered
+}
+
+/// What the log says of a request: never its query, headers or body.
+struct Line {
+    method: Method,
+    uri: Uri,
+    arrival: Instant,
+    trace: TraceContext,
+}
+
+impl Line {
+    /// The request's span, where the caller or our share of requests asks for it.
+    fn export(&self, context: &Context, id: &RequestId, status: StatusCode) {
+        if let Some(exporter) = context.exporter.as_ref().filter(|_| self.trace.is_sampled) {
+            exporter.offer(Answered {
+                trace: self.trace,
+                method: self.method.to_string(),
+                path: self.uri.path().to_owned(),
+                status: status.as_u16(),
+                request_id: id.as_str().to_owned(),
+                took: self.arrival.elapsed(),
+            });
         }
-        let allow = response.headers_mut().remove(header::ALLOW);
-        response = if is_grpc {
-            grpc::status::render(&refusal)
+    }
+
+    fn log(
+        &self,
+        context: &Context,
+        visitor: &Visitor,
+        caller: &Caller,
+        id: &RequestId,
+        status: StatusCode,
+    ) {
+        let is_mistake = status == StatusCode::INTERNAL_SERVER_ERROR;
+        if !is_mistake && !id.falls_into(context.access_ratio) {
+            return;
+        }
+        let Self { method, uri, arrival, trace } = self;
+        let (request_id, key) = (id.as_str(), caller.id().unwrap_or("-"));
+        let ms = arrival.elapsed().as_micros() as f64 / 1e3;
+        let (path, peer, status) = (uri.path(), visitor.peer.ip(), status.as_u16());
+        if is_mistake {
+            tracing::error!(
+                target: "access", request_id, %method, path, status, ms, %peer, key, %trace,
+                "a mistake of the server"
+            );
         } else {
-            refusal.render(id.to_str().unwrap_or("-"))
-        };
-        if let Some(allow) = allow {
-            response.headers_mut().insert(header::ALLOW, allow);
+            tracing::info!(
+                target: "access", request_id, %method, path, status, ms, %peer, key, %trace,
+                "answered"
+            );
         }
     }
-    response.headers_mut().insert(request_id::HEADER, id);
-    if !context.is_ready() && version <= Version::HTTP_11 {
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    Ok(response)
 }
 
 /// Before anything is read of the body.

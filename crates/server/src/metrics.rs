@@ -132,6 +132,20 @@ const SHADOW_ROWS: Metric = Metric {
     help: "Rows that a shadow was asked too. outcome: same, different (from the answer that was \
            given), refused, dropped (it had no time)",
 };
+const PREDICTION_LOG: Metric = Metric {
+    name: "stemson_prediction_log_rows_total",
+    kind: Kind::Counter,
+    labels: &["outcome"],
+    help: "Rows of the prediction log. outcome: written, dropped (the queue was full), failed (the \
+           disk did not take them)",
+};
+const OTLP_SPANS: Metric = Metric {
+    name: "stemson_otlp_spans_total",
+    kind: Kind::Counter,
+    labels: &["outcome"],
+    help: "Spans of traces. outcome: sent, dropped (the queue was full), failed (the collector did not \
+           take them)",
+};
 const MODEL_BYTES: Metric = Metric {
     name: "stemson_model_bytes",
     kind: Kind::Gauge,
@@ -164,6 +178,8 @@ pub const METRICS: &[Metric] = &[
     cache::WAITS,
     cache::SATURATED,
     SHADOW_ROWS,
+    PREDICTION_LOG,
+    OTLP_SPANS,
     MODEL_BYTES,
 ];
 
@@ -210,6 +226,11 @@ struct ReasonLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReloadLabels {
     what: &'static str,
     outcome: &'static str,
@@ -246,6 +267,8 @@ pub(crate) struct Metrics {
     connections_refused: Family<ReasonLabels, Counter>,
     pub(crate) cache: CacheMetrics,
     shadow_rows: Family<ShadowLabels, Counter>,
+    prediction_log: Family<OutcomeLabels, Counter>,
+    otlp_spans: Family<OutcomeLabels, Counter>,
     model_bytes: Family<RevisionLabels, Gauge>,
 }
 
@@ -284,6 +307,8 @@ impl Metrics {
             connections_refused: register(&mut registry, CONNECTIONS_REFUSED, Family::default()),
             cache: CacheMetrics::register(&mut registry),
             shadow_rows: register(&mut registry, SHADOW_ROWS, Family::default()),
+            prediction_log: register(&mut registry, PREDICTION_LOG, Family::default()),
+            otlp_spans: register(&mut registry, OTLP_SPANS, Family::default()),
             model_bytes: register(&mut registry, MODEL_BYTES, Family::default()),
             registry,
         }
@@ -313,6 +338,16 @@ impl Metrics {
     /// Files were read again, or could not be.
     pub(crate) fn reloaded(&self, what: &'static str, outcome: &'static str) {
         self.reloads.get_or_create(&ReloadLabels { what, outcome }).inc();
+    }
+
+    /// What became of rows of the prediction log.
+    pub(crate) fn logged(&self, outcome: &'static str, rows: usize) {
+        self.prediction_log.get_or_create(&OutcomeLabels { outcome }).inc_by(rows as u64);
+    }
+
+    /// What became of spans.
+    pub(crate) fn exported(&self, outcome: &'static str, spans: usize) {
+        self.otlp_spans.get_or_create(&OutcomeLabels { outcome }).inc_by(spans as u64);
     }
 
     /// The reactor answered after this time.
@@ -508,6 +543,8 @@ mod tests {
         metrics.reloaded("keys", "done");
         metrics.connection_refused("limit");
         metrics.shadow(&"churn".parse().expect("a name"), &"3f543eb55c3d".into(), "same");
+        metrics.logged("written", 1);
+        metrics.exported("sent", 1);
         let (text, _) = metrics.render(&Deployments::new(), false);
         let shown: Vec<(&str, &str)> =
             text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();

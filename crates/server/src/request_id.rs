@@ -7,6 +7,36 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
 pub(crate) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 
+/// The id of the request that carries it.
+#[derive(Debug, Clone)]
+pub(crate) struct RequestId(pub(crate) HeaderValue);
+
+impl Default for RequestId {
+    fn default() -> Self {
+        Self(HeaderValue::from_static("-"))
+    }
+}
+
+impl RequestId {
+    pub(crate) fn as_str(&self) -> &str {
+        self.0.to_str().unwrap_or("-")
+    }
+
+    /// Whether this request is one of a share of all, 0 to 1. The same id gives the same choice.
+    pub(crate) fn falls_into(&self, ratio: f64) -> bool {
+        // FNV-1a, and its bits mixed: ids differ in their last letters.
+        const BASE: u64 = 0xcbf2_9ce4_8422_2325;
+        const PRIME: u64 = 0x0100_0000_01b3;
+        if ratio <= 0.0 || ratio >= 1.0 {
+            return ratio >= 1.0;
+        }
+        let bytes = self.0.as_bytes().iter();
+        let hash = bytes.fold(BASE, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(PRIME));
+        let mixed = (hash ^ (hash >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (mixed ^ (mixed >> 29)) as f64 / u64::MAX as f64 <= ratio
+    }
+}
+
 /// Bytes of an id that is taken over.
 const LENGTH_MAX: usize = 128;
 
@@ -52,6 +82,19 @@ impl RequestIds {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_share_of_the_requests_is_chosen_and_always_the_same() {
+        for (ratio, least, most) in [(0.0, 0, 0), (0.1, 800, 1_200), (1.0, 10_000, 10_000)] {
+            let chosen = |n: &u32| {
+                let id = HeaderValue::from_str(&format!("{n:016x}")).expect("an id");
+                RequestId(id).falls_into(ratio)
+            };
+            let count = (0..10_000).filter(chosen).count();
+            assert!((least..=most).contains(&count), "{ratio}: {count}");
+            assert_eq!((0..10_000).filter(chosen).count(), count);
+        }
+    }
 
     #[test]
     fn takes_the_callers_id_or_makes_one() {

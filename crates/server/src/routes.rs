@@ -22,8 +22,10 @@ use crate::json::Wire;
 use crate::oip::extensions;
 use crate::pace::TooSlow;
 use crate::predict::{self, Call, Clock};
+use crate::prediction_log::{Facts, Tap};
+use crate::request_id::RequestId;
 use crate::statistics::Took;
-use crate::{admin, health, mlflow, oip, v1};
+use crate::{admin, health, log, mlflow, oip, v1};
 
 /// What the inference listener answers.
 pub(crate) fn inference(context: Arc<Context>) -> Router {
@@ -77,6 +79,7 @@ pub(crate) fn admin(context: Arc<Context>) -> Router {
         .route("/admin/models/{model}/canary/abort", post(admin::abort))
         .route("/admin/models/{model}/shadow", post(admin::shadow))
         .route("/admin/models/{model}/shadow/stop", post(admin::stop_shadow))
+        .route("/admin/log", get(log::show).post(log::change))
         .route("/admin/models/{model}/revisions", get(admin::revisions))
         .route("/admin/models/{model}/revisions/{revision}/artifact", get(admin::artifact));
     finish(router, context)
@@ -166,6 +169,9 @@ pub(crate) async fn answer<C: Call>(
     let revision = Arc::clone(&chosen.revision);
     let traffic = context.metrics.begin(deployment.name(), &revision, protocol, arrival);
     let face = revision.prepared(Face::new);
+    let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
+    let tap = context.prediction_log.tap(&id);
+    let call = Tap::wrap(tap.as_ref(), call);
     let answer = async {
         let (body, timeout) = body.await?;
         let clock =
@@ -186,6 +192,17 @@ pub(crate) async fn answer<C: Call>(
                 looked: answer.looked,
             };
             statistics.success(answer.rows, took);
+            if let Some(tap) = tap {
+                let facts = Facts {
+                    request_id: id.as_str(),
+                    model: deployment.name().to_shared(),
+                    revision: chosen.revision.digest().to_string(),
+                    protocol,
+                    computed: answer.computed,
+                    cached: false,
+                };
+                tap.finish(&context.prediction_log, &facts);
+            }
             if let Some(queued) = answer.queued {
                 traffic.queued(queued);
             }

@@ -10,6 +10,7 @@ use crate::ask::Ask;
 use crate::config::Limits;
 use crate::error::Refusal;
 use crate::face::Face;
+use crate::prediction_log::Kept;
 
 /// Rows of a piece at most.
 const PIECE_ROWS_MAX: usize = 1_024;
@@ -36,6 +37,8 @@ pub(crate) struct Rows {
     word_cells: usize,
     /// Why decoding was broken off: decoders can only say that it was.
     refusal: Option<Refusal>,
+    /// The rows as they are asked, for requests that are logged.
+    kept: Option<Kept>,
 }
 
 impl Rows {
@@ -50,6 +53,7 @@ impl Rows {
             len: 0,
             word_cells: 0,
             refusal: None,
+            kept: None,
             limits,
         }
     }
@@ -63,6 +67,9 @@ impl Rows {
         self.give_back();
         self.ask = ask;
         self.len = 0;
+        if let Some(kept) = &mut self.kept {
+            kept.rows.clear();
+        }
         self.word_cells = 0;
         self.limit = self.limits.rows_max;
         self.piece_rows_max = piece_rows_max(self.cost());
@@ -103,6 +110,10 @@ impl Rows {
     /// [`Rows::take_refusal`].
     #[must_use]
     pub(crate) fn push(&mut self, cells: &[Cell<'_>]) -> bool {
+        if let Some(kept) = &mut self.kept {
+            let columns = self.revision.model().schema().columns().iter().zip(cells);
+            kept.push(columns.map(|(column, cell)| (&*column.name, *cell, &*column.levels)));
+        }
         self.push_with(|piece| piece.push(cells))
     }
 
@@ -114,6 +125,9 @@ impl Rows {
             let rows_max = self.len;
             self.refusal = Some(Refusal::TooManyRows { rows_max, limit: "cells" });
             return false;
+        }
+        if let Some(kept) = &mut self.kept {
+            kept.push(cells.iter().map(|(name, cell)| (*name, *cell, &[] as &[String])));
         }
         self.push_with(|piece| piece.push_words(cells))
     }
@@ -153,6 +167,16 @@ impl Rows {
     /// Decoding is broken off for this.
     pub(crate) fn refuse(&mut self, refusal: Refusal) {
         self.refusal = Some(refusal);
+    }
+
+    /// Writes down the rows that come.
+    pub(crate) fn keep(&mut self, kept: Kept) {
+        self.kept = Some(kept);
+    }
+
+    /// The rows that were written down.
+    pub(crate) fn take_kept(&mut self) -> Vec<Vec<u8>> {
+        self.kept.take().map(|kept| kept.rows).unwrap_or_default()
     }
 
     /// Why the last [`Rows::push`] said false.

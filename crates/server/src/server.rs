@@ -25,6 +25,8 @@ use crate::listen::{Door, Phase};
 use crate::loader::{Loader, Order, Place, Source};
 use crate::metrics::Metrics;
 use crate::notify;
+use crate::otlp::Exporter;
+use crate::prediction_log::PredictionLog;
 use crate::request_id::RequestIds;
 use crate::restore::restore;
 use crate::routes;
@@ -99,6 +101,9 @@ impl Server {
         let journal = Arc::clone(&store) as Arc<dyn Journal>;
         let deployments = Arc::new(Deployments::with_journal(journal));
         let metrics = Arc::new(Metrics::new());
+        let prediction_log = Arc::new(PredictionLog::open(&config, &metrics)?);
+        let exporter = Exporter::start(&config.otlp, &metrics, &deployments);
+        let exporter = exporter.map_err(StartError::Thread)?.map(Arc::new);
         let upkeep = Upkeep::start(watched, Arc::clone(&metrics)).map_err(StartError::Thread)?;
         let cache = PredictionCache::new(&config.cache, config.load_options.genmodel_quirks)?;
         let (known, counts) = (Arc::clone(&deployments), Arc::clone(&metrics));
@@ -123,6 +128,9 @@ impl Server {
             uploads: Semaphore::new(1),
             metrics,
             auth,
+            prediction_log,
+            exporter,
+            access_ratio: config.log.access_ratio,
             settings: Settings::default(),
             artifact_roots: config.artifact_roots,
             cache,
@@ -201,9 +209,15 @@ impl Server {
             .enable_all()
             .build()
             .map_err(RunError::Runtime)?;
+        let prediction_log = Arc::clone(&self.context.prediction_log);
+        let exporter = self.context.exporter.clone();
         let served = runtime.block_on(self.serve(shutdown));
         // A swap under way shall not hold up the end.
         runtime.shutdown_background();
+        prediction_log.close();
+        if let Some(exporter) = exporter {
+            exporter.close();
+        }
         served
     }
 

@@ -21,6 +21,7 @@ mod history;
 #[cfg(test)]
 mod modelled;
 mod name;
+mod prediction;
 mod published;
 mod quota;
 mod recent;
@@ -47,6 +48,7 @@ pub use history::{
     Volatile,
 };
 pub use name::{ModelName, ParseModelNameError};
+pub use prediction::{PredictionRecord, PredictionSink};
 pub use quota::Quota;
 pub use recent::Recent;
 pub use revision::Revision;

@@ -397,7 +397,7 @@ pub(crate) fn refuse_other_sites(request: &Request) -> Result<(), Refusal> {
 }
 
 /// A time as `2026-11-23T08:00:00Z`.
-struct Rfc3339(SystemTime);
+pub(crate) struct Rfc3339(pub(crate) SystemTime);
 
 impl fmt::Display for Rfc3339 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -172,7 +172,19 @@ pub(crate) async fn set_log(
 ) -> Result<Response, Refusal> {
     admin::refuse_other_sites(&request)?;
     let changes = changes(request).await?;
-    Ok(show(&context.settings.set_log(&changes)?))
+    let settings = context.settings.set_log(&changes)?;
+    let is_on = |name: &str| settings.get(name).and_then(Value::as_bool).unwrap_or(true);
+    let verbose = settings.get("log_verbose_level").and_then(Value::as_u64).unwrap_or(0);
+    let level = match verbose {
+        0 if is_on("log_info") => "info",
+        0 if is_on("log_warning") => "warn",
+        0 if is_on("log_error") => "error",
+        0 => "off",
+        1 => "debug",
+        _ => "trace",
+    };
+    crate::log::set_level(level).map_err(Refusal::BadField)?;
+    Ok(show(&settings))
 }
 
 async fn changes(request: Request) -> Result<Map<String, Value>, Refusal> {

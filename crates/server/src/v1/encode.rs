@@ -34,6 +34,18 @@ pub(super) fn write(model: &str, scored: &Scored, apart: bool) -> Bytes {
     out.into()
 }
 
+/// What is answered for each row, as the log has it.
+pub(crate) fn predictions(scored: &Scored) -> impl Iterator<Item = Vec<u8>> {
+    scored.rows().map(|(batch, row)| {
+        let mut out = Vec::with_capacity(128);
+        match batch.output(row) {
+            Ok(_) => write_prediction(&mut out, scored, batch, row, false),
+            Err(error) => write_error(&mut out, error),
+        }
+        out
+    })
+}
+
 fn write_prediction(out: &mut Vec<u8>, scored: &Scored, batch: &Batch, row: usize, apart: bool) {
     let face = scored.face();
     let explanations =

@@ -22,6 +22,7 @@ use crate::rows::{Rows, Scored};
 use crate::tabular::{Csv, ask_of_query};
 
 pub(crate) use decode::{CellValue, Instances, Line, Position, Value, read_instance};
+pub(crate) use encode::predictions;
 
 /// `{m}:{verb}`, which no router can take apart.
 fn split(segment: &str) -> Option<(&str, &str)> {

@@ -28,6 +28,8 @@ fn health_and_metrics_are_on_both_listeners() {
             "reloads_total",
             "connections_refused_total",
             "shadow_rows_total",
+            "prediction_log_rows_total",
+            "otlp_spans_total",
         ];
         let absent = absent.map(|name| format!("stemson_{name}"));
         for metric in

@@ -21,6 +21,7 @@ mod hostile;
 mod messages;
 mod mlflow;
 mod oip;
+mod prediction_log;
 mod proto;
 mod random;
 mod redis;
