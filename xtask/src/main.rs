@@ -5,6 +5,7 @@
 #![expect(clippy::print_stderr, reason = "talks to a developer in a terminal")]
 
 mod fuzz;
+mod release;
 mod setup;
 mod step;
 mod wheel;
@@ -26,6 +27,7 @@ Usage: cargo xtask COMMAND
   generate       writes the files that tests compare with what the code says
   fuzz [--time S] [TARGET ...]   libFuzzer on every parser, up to S seconds each (600)
   ci             format, lints, documentation, licences, tests: what must be green
+  release [TARGET ...]   static binaries in archives, checksums, a bill of materials
   bench [NAME ...] [--quick]   figures beside rivals', into docs/performance.md; no NAME: the list
 ";
 
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         ["fuzz", "--time", seconds, targets @ ..] => fuzz::run(seconds, targets),
         ["fuzz", targets @ ..] => fuzz::run("600", targets),
         ["ci"] => ci(),
+        ["release", targets @ ..] => release::run(targets),
         ["bench", names @ ..] => bench(names),
         [] | ["help" | "--help" | "-h"] => {
             eprint!("{USAGE}");

@@ -70,6 +70,28 @@ const TESTS: &[Need] = &[
     },
 ];
 
+/// Targets of what is shipped, and compilers for the few lines of C and assembly in them.
+const RELEASE: &[Need] = &[
+    Need {
+        name: "targets",
+        probe: "rustup target add x86_64-unknown-linux-musl aarch64-unknown-linux-musl",
+        install: &[],
+    },
+    Need {
+        name: "musl-tools",
+        probe: "musl-gcc --version",
+        install: &["apt-get update -qq", "apt-get install -y -qq musl-tools"],
+    },
+    Need {
+        name: "aarch64-linux-gnu-gcc",
+        probe: "aarch64-linux-gnu-gcc --version",
+        install: &[
+            "apt-get update -qq",
+            "apt-get install -y -qq gcc-aarch64-linux-gnu libc6-dev-arm64-cross",
+        ],
+    },
+];
+
 /// Targets, and an emulator with a linker for the one that is not this processor's.
 const PLATFORMS: &[Need] = &[
     Need {
@@ -123,6 +145,11 @@ fn python(list: &str, environment: &str) -> Result<(), Failed> {
 /// Brings what it takes to run tests as on other machines.
 pub(crate) fn platforms() -> Result<(), Failed> {
     PLATFORMS.iter().try_for_each(bring)
+}
+
+/// Brings what it takes to build what is shipped.
+pub(crate) fn release() -> Result<(), Failed> {
+    RELEASE.iter().try_for_each(bring)
 }
 
 /// Brings cargo-deny, the judge of licences and origins.

@@ -6,6 +6,7 @@ mod demo;
 mod deploy;
 mod event_loop;
 mod failure;
+mod generate;
 mod hot_swap;
 mod inputs;
 mod inspect;
@@ -25,7 +26,7 @@ mod terminal;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::failure::Verdict;
 
@@ -55,6 +56,8 @@ enum Command {
     BenchmarkJsonbIndex(jsonb_index::Arguments),
     CalculateMemorySplit(memory_split::Arguments),
     Rules(rules::List),
+    #[command(hide = true)]
+    Generate(generate::Arguments),
     Score(score::Arguments),
     Serve(serve::Arguments),
     Skill(skill::Arguments),
@@ -77,6 +80,7 @@ fn main() -> ExitCode {
         Command::Mcp(arguments) => mcp::run(&arguments),
         Command::Review(arguments) => review::run(&arguments),
         Command::Rules(arguments) => rules::list(&arguments),
+        Command::Generate(arguments) => generate::run(&arguments, Arguments::command()),
         Command::Score(arguments) => score::run(arguments),
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Skill(arguments) => skill::run(&arguments),

@@ -44,11 +44,13 @@ fn all(folder: &Path) -> io::Result<Vec<(String, PathBuf)>> {
     Ok(models)
 }
 
-/// The version with the highest number.
+/// The version with the highest number; without numbers the only MOJO that there is, which is how
+/// the storage initializer of `KServe` leaves one.
 fn newest(folder: &Path) -> io::Result<Option<PathBuf>> {
-    let number = |path: &PathBuf| path.file_stem()?.to_str()?.parse::<u64>().ok();
-    let zips = entries(folder)?.into_iter().filter(|path| is_zip(path) && number(path).is_some());
-    Ok(zips.max_by_key(number))
+    let number = |path: &&PathBuf| path.file_stem()?.to_str()?.parse::<u64>().ok();
+    let zips: Vec<PathBuf> = entries(folder)?.into_iter().filter(|path| is_zip(path)).collect();
+    let numbered = zips.iter().filter(|path| number(path).is_some()).max_by_key(number);
+    Ok(numbered.or_else(|| zips.first().filter(|_| zips.len() == 1)).cloned())
 }
 
 fn is_zip(path: &Path) -> bool {

@@ -22,7 +22,7 @@ use crate::json::Wire;
 use crate::oip::extensions;
 use crate::pace::TooSlow;
 use crate::predict::{self, Call, Clock};
-use crate::prediction_log::{Facts, Tap};
+use crate::prediction_log::Tap;
 use crate::request_id::RequestId;
 use crate::statistics::Took;
 use crate::{admin, health, log, mlflow, oip, v1};
@@ -170,7 +170,7 @@ pub(crate) async fn answer<C: Call>(
     let traffic = context.metrics.begin(deployment.name(), &revision, protocol, arrival);
     let face = revision.prepared(Face::new);
     let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
-    let tap = context.prediction_log.tap(&id);
+    let tap = context.prediction_log.tap(&id, deployment.name(), &revision, protocol);
     let call = Tap::wrap(tap.as_ref(), call);
     let answer = async {
         let (body, timeout) = body.await?;
@@ -193,15 +193,8 @@ pub(crate) async fn answer<C: Call>(
             };
             statistics.success(answer.rows, took);
             if let Some(tap) = tap {
-                let facts = Facts {
-                    request_id: id.as_str(),
-                    model: deployment.name().to_shared(),
-                    revision: chosen.revision.digest().to_string(),
-                    protocol,
-                    computed: answer.computed,
-                    cached: false,
-                };
-                tap.finish(&context.prediction_log, &facts);
+                let cached = answer.looked.is_some_and(|looked| looked.found_all(answer.rows));
+                tap.finish(&context.prediction_log, answer.computed, cached);
             }
             if let Some(queued) = answer.queued {
                 traffic.queued(queued);

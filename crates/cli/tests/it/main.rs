@@ -10,6 +10,7 @@ mod event_loop;
 mod hot_swap;
 mod inspect;
 mod jsonb_index;
+mod manifests;
 mod mcp;
 mod memory_split;
 mod rest;

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use stemson_mojo::Cell;
-use stemson_serving::{PredictionRecord, PredictionSink};
+use stemson_serving::{ModelName, PredictionRecord, PredictionSink, Revision};
 
 use crate::config::{Config, StartError};
 use crate::error::Refusal;
@@ -90,11 +90,24 @@ impl PredictionLog {
     }
 
     /// The tap of a request, if it is one that is logged.
-    pub(crate) fn tap(&self, id: &RequestId) -> Option<Tap> {
+    pub(crate) fn tap(
+        &self,
+        id: &RequestId,
+        model: &ModelName,
+        revision: &Revision,
+        protocol: &'static str,
+    ) -> Option<Tap> {
         if self.sinks.is_empty() || !id.falls_into(self.sample_ratio) {
             return None;
         }
-        Some(Tap { redact: Arc::clone(&self.redact), written: Arc::default() })
+        Some(Tap {
+            redact: Arc::clone(&self.redact),
+            written: Arc::default(),
+            request_id: id.as_str().into(),
+            model: model.to_shared(),
+            revision: revision.digest().to_string().into(),
+            protocol,
+        })
     }
 
     /// Writes what waits.
@@ -114,20 +127,14 @@ impl PredictionLog {
 pub(crate) struct Tap {
     redact: Arc<[String]>,
     written: Arc<Mutex<Vec<Pair>>>,
+    request_id: Arc<str>,
+    model: Arc<str>,
+    revision: Arc<str>,
+    protocol: &'static str,
 }
 
 /// A row as it was asked, and its answer; both JSON.
 type Pair = (Vec<u8>, Vec<u8>);
-
-/// What is known of a request beside its rows.
-pub(crate) struct Facts<'f> {
-    pub(crate) request_id: &'f str,
-    pub(crate) model: Arc<str>,
-    pub(crate) revision: String,
-    pub(crate) protocol: &'static str,
-    pub(crate) computed: Duration,
-    pub(crate) cached: bool,
-}
 
 impl Tap {
     /// The call, and what it reads and answers is written on the way.
@@ -135,27 +142,24 @@ impl Tap {
         Tapped { call, tap: tap.cloned(), rows: Vec::new() }
     }
 
-    /// Hands the records to the sinks.
-    pub(crate) fn finish(self, log: &PredictionLog, facts: &Facts<'_>) {
+    /// Hands the records to the sinks. `cached`: nothing was computed.
+    pub(crate) fn finish(self, log: &PredictionLog, computed: Duration, cached: bool) {
         let written = std::mem::take(&mut *self.lock());
         let rows = written.len().max(1) as u128;
-        let cost_ns = u64::try_from(facts.computed.as_nanos() / rows).unwrap_or(u64::MAX);
-        let (ts, request_id) = (SystemTime::now(), Arc::<str>::from(facts.request_id));
-        let revision: Arc<str> = facts.revision.as_str().into();
-        let records: Vec<PredictionRecord> = written
-            .into_iter()
-            .map(|(row, out)| PredictionRecord {
-                ts,
-                request_id: Arc::clone(&request_id),
-                model: Arc::clone(&facts.model),
-                revision: Arc::clone(&revision),
-                protocol: facts.protocol,
-                row,
-                out,
-                cost_ns,
-                cached: facts.cached,
-            })
-            .collect();
+        let cost_ns = u64::try_from(computed.as_nanos() / rows).unwrap_or(u64::MAX);
+        let ts = SystemTime::now();
+        let record = |(row, out)| PredictionRecord {
+            ts,
+            request_id: Arc::clone(&self.request_id),
+            model: Arc::clone(&self.model),
+            revision: Arc::clone(&self.revision),
+            protocol: self.protocol,
+            row,
+            out,
+            cost_ns,
+            cached,
+        };
+        let records: Vec<PredictionRecord> = written.into_iter().map(record).collect();
         log.offer(&records);
     }
 
