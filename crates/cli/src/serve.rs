@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use stemson_mojo::Digest;
 use stemson_server::{
-    DeployError, GrpcListener, ModelFolder, Revision, RunError, Server, ShutdownHandle, StartError,
+    DeployError, GrpcListener, MetricsCompat, ModelFolder, Revision, RunError, Server,
+    ShutdownHandle, StartError,
 };
 
 use crate::failure::{Failure, Verdict};
@@ -57,6 +58,9 @@ pub(crate) struct Arguments {
     /// Threads that compute; 0 is one per core
     #[arg(long, value_name = "N")]
     compute_threads: Option<usize>,
+    /// Metrics under the names of another server besides ours: triton or kserve
+    #[arg(long, value_name = "SERVER", value_parser = compat)]
+    metrics_compat: Option<MetricsCompat>,
     /// API keys: [[key]] with id, sha256, scopes; read again when it changes
     #[arg(long, value_name = "FILE")]
     keys: Option<PathBuf>,
@@ -112,6 +116,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     Ok(Verdict::Good)
 }
 
+fn compat(text: &str) -> Result<MetricsCompat, String> {
+    match text {
+        "triton" => Ok(MetricsCompat::Triton),
+        "kserve" => Ok(MetricsCompat::Kserve),
+        _ => Err("expected triton or kserve".to_owned()),
+    }
+}
+
 /// Flags over environment over file over defaults.
 fn settings(arguments: &Arguments) -> Result<Settings, Failure> {
     let environment = std::env::vars_os()
@@ -123,6 +135,7 @@ fn settings(arguments: &Arguments) -> Result<Settings, Failure> {
     server.grpc = arguments.grpc.unwrap_or(server.grpc);
     server.admin = arguments.admin.unwrap_or(server.admin);
     server.compute_threads = arguments.compute_threads.unwrap_or(server.compute_threads);
+    server.metrics_compat = arguments.metrics_compat.or(server.metrics_compat);
     if let Some(keys) = &arguments.keys {
         server.auth.keys_file = Some(keys.clone());
     }

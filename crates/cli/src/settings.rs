@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use stemson_server::{Config, GrpcListener, JwksSource, PredictionLogFormat};
+use stemson_server::{Config, GrpcListener, JwksSource, MetricsCompat, PredictionLogFormat};
 use toml::{Table, Value};
 
 use crate::failure::Failure;
@@ -229,6 +229,27 @@ const KEYS: &[Key] = &[
     duration!("server", "drain_seconds", drain, from_secs, as_secs),
     duration!("server", "drain_delay_seconds", drain_delay, from_secs, as_secs),
     duration!("server", "watch_ms", watch_interval, from_millis, as_millis),
+    Key {
+        section: "server",
+        name: "metrics_compat",
+        expected: "\"triton\", \"kserve\" or \"\"",
+        set: |config, value, _| {
+            config.metrics_compat = match value.as_str()? {
+                "" => None,
+                "triton" => Some(MetricsCompat::Triton),
+                "kserve" => Some(MetricsCompat::Kserve),
+                _ => return None,
+            };
+            Some(())
+        },
+        show: |config| {
+            Value::from(match config.metrics_compat {
+                None => "",
+                Some(MetricsCompat::Triton) => "triton",
+                Some(MetricsCompat::Kserve) => "kserve",
+            })
+        },
+    },
     count!("limits", "body_mib", limits.body_bytes_max, 20),
     count!("limits", "artifact_mib", limits.artifact_bytes_max, 20),
     count!("limits", "rows", limits.rows_max, 0),

@@ -14,6 +14,7 @@ use crate::cache::CacheConfig;
 use crate::deploy_error::DeployError;
 use crate::folder::ModelFolder;
 use crate::log::LogConfig;
+use crate::metrics_compat::MetricsCompat;
 use crate::otlp::OtlpConfig;
 use crate::prediction_log::PredictionLogConfig;
 use crate::store::StoreError;
@@ -46,6 +47,8 @@ pub struct Config {
     pub tls: TlsConfig,
     /// What is logged, where [`install_log`](crate::install_log) has begun a log.
     pub log: LogConfig,
+    /// Whose metric names are shown besides ours (`metrics_compat`).
+    pub metrics_compat: Option<MetricsCompat>,
     /// Where traces and metrics are sent.
     pub otlp: OtlpConfig,
     /// What is logged of predictions.
@@ -135,6 +138,7 @@ impl Default for Config {
             auth: AuthConfig::default(),
             tls: TlsConfig::default(),
             log: LogConfig::default(),
+            metrics_compat: None,
             otlp: OtlpConfig::default(),
             prediction_log: PredictionLogConfig::default(),
             prediction_sinks: Vec::new(),

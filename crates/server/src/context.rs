@@ -19,6 +19,7 @@ use crate::error::Refusal;
 use crate::lane::Lane;
 use crate::loader::Loader;
 use crate::metrics::Metrics;
+use crate::metrics_compat::MetricsCompat;
 use crate::otlp::Exporter;
 use crate::prediction_log::PredictionLog;
 use crate::request_id::RequestIds;
@@ -39,6 +40,7 @@ pub(crate) struct Context {
     /// Artifacts that may be on their way in at a time.
     pub(crate) uploads: Semaphore,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) metrics_compat: Option<MetricsCompat>,
     /// Shared with the thread that reads keys again.
     pub(crate) auth: Arc<Auth>,
     pub(crate) settings: Settings,

@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 
 use crate::context::Context;
-use crate::json;
+use crate::{json, metrics_compat};
 
 /// `GET /healthz`, `GET /v2/health/live`: the process runs. Never depends on a model.
 pub(crate) async fn live() -> Response {
@@ -37,7 +37,10 @@ pub(crate) async fn metrics(State(context): State<Arc<Context>>, headers: Header
     if let Some(cache) = &context.cache {
         context.metrics.cache.measure(cache);
     }
-    let (text, content_type) = context.metrics.render(&context.deployments, is_open_metrics);
+    let (mut text, content_type) = context.metrics.render(&context.deployments, is_open_metrics);
+    if let Some(compat) = context.metrics_compat.filter(|_| !is_open_metrics) {
+        text.push_str(&metrics_compat::render(&context, compat));
+    }
     let mut response = Response::new(Body::from(text));
     let content_type = HeaderValue::from_static(content_type);
     response.headers_mut().insert(header::CONTENT_TYPE, content_type);

@@ -108,7 +108,7 @@ fn parse(level: &str) -> Result<Targets, String> {
     // A part that is no level would be taken for the name of something, with all its lines.
     let is_level = |part: &str| {
         let word = part.rsplit('=').next().unwrap_or_default().trim();
-        word.parse::<LevelFilter>().is_ok()
+        !word.is_empty() && word.parse::<LevelFilter>().is_ok()
     };
     let parsed = level.trim().parse::<Targets>().ok();
     parsed.filter(|_| level.split(',').all(is_level)).ok_or_else(|| {

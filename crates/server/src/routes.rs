@@ -193,7 +193,8 @@ pub(crate) async fn answer<C: Call>(
             };
             statistics.success(answer.rows, took);
             if let Some(tap) = tap {
-                let cached = answer.looked.is_some_and(|looked| looked.found_all(answer.rows));
+                let cached =
+                    answer.looked.is_some_and(|looked| looked.cached() == answer.rows as u64);
                 tap.finish(&context.prediction_log, answer.computed, cached);
             }
             if let Some(queued) = answer.queued {

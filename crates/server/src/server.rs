@@ -4,7 +4,9 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use stemson_serving::{Deployments, Gate, Journal, Swap};
@@ -108,6 +110,7 @@ impl Server {
         let cache = PredictionCache::new(&config.cache, config.load_options.genmodel_quirks)?;
         let (known, counts) = (Arc::clone(&deployments), Arc::clone(&metrics));
         let bench = Arc::new(Bench::new(known, counts, Arc::clone(&store), &config));
+        let bench = bench(&config, &deployments, &metrics, &store);
         let warnings = restore(&bench)?;
         let loader = Loader::start(Arc::clone(&bench)).map_err(StartError::Thread)?;
         let watch = Watch::start(
@@ -127,6 +130,7 @@ impl Server {
             loader,
             uploads: Semaphore::new(1),
             metrics,
+            metrics_compat: config.metrics_compat,
             auth,
             prediction_log,
             exporter,
@@ -139,7 +143,6 @@ impl Server {
             ids: RequestIds::new(),
             is_draining: AtomicBool::new(false),
         });
-        let (drain, drain_delay) = (config.drain, config.drain_delay);
         Ok(Self {
             http,
             grpc,
@@ -148,8 +151,8 @@ impl Server {
             context,
             bench,
             warnings,
-            drain,
-            drain_delay,
+            drain: config.drain,
+            drain_delay: config.drain_delay,
             tls,
             upkeep,
             _watch: watch,
@@ -211,9 +214,11 @@ impl Server {
             .map_err(RunError::Runtime)?;
         let prediction_log = Arc::clone(&self.context.prediction_log);
         let exporter = self.context.exporter.clone();
+        let store = Arc::downgrade(&self.context.store);
         let served = runtime.block_on(self.serve(shutdown));
         // A swap under way shall not hold up the end.
         runtime.shutdown_background();
+        let_go(&store);
         prediction_log.close();
         if let Some(exporter) = exporter {
             exporter.close();
@@ -302,6 +307,35 @@ fn order(name: &str, artifact: Bytes, by: &str) -> Result<Order, DeployError> {
         by: by.to_owned(),
         allow_schema_change: false,
     })
+}
+
+/// What changes of models need.
+fn bench(
+    config: &Config,
+    deployments: &Arc<Deployments>,
+    metrics: &Arc<Metrics>,
+    store: &Arc<Store>,
+) -> Arc<Bench> {
+    Arc::new(Bench {
+        deployments: Arc::clone(deployments),
+        metrics: Arc::clone(metrics),
+        store: Arc::clone(store),
+        options: config.load_options,
+        artifact_roots: config.artifact_roots.clone(),
+        artifact_bytes_max: config.limits.artifact_bytes_max,
+        keep_revisions: config.keep_revisions,
+        trial: config.trial,
+        turn: Mutex::default(),
+    })
+}
+
+/// Waits a moment until the loading thread, which ends by itself, has let go of the data folder:
+/// whoever starts anew at once shall find it free. A swap under way does not hold up the end.
+fn let_go(store: &Weak<Store>) {
+    let begun = Instant::now();
+    while store.strong_count() > 0 && begun.elapsed() < Duration::from_secs(1) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 fn listen(name: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {

@@ -24,11 +24,6 @@ pub(crate) struct Looked {
 }
 
 impl Looked {
-    /// Whether so many rows were all of them found, and nothing was computed.
-    pub(crate) fn found_all(&self, rows: usize) -> bool {
-        self.hit_memory + self.hit_redis == rows as u64
-    }
-
     /// The words of the metric, and how many rows each stands for.
     pub(crate) fn outcomes(&self) -> [(&'static str, u64); 6] {
         [

@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 
-use stemson_server::{Config, Limits, Server, metrics};
+use stemson_server::{Config, Limits, MetricsCompat, Server, metrics};
 
 use crate::wire::{Serving, config};
 
@@ -50,6 +50,22 @@ fn health_and_metrics_are_on_both_listeners() {
     }
     assert_eq!(http.get("/v2/health/live").ok()["live"], true);
     assert_eq!(http.get("/v2/health/ready").ok()["ready"], true);
+}
+
+#[test]
+fn metrics_show_under_the_names_of_others_too() {
+    for (compat, expected) in [
+        (MetricsCompat::Triton, "nv_inference_count{model=\"churn\",version=\"1\"} 1"),
+        (MetricsCompat::Kserve, "request_predict_seconds_count{model_name=\"churn\"} 1"),
+    ] {
+        let config = Config { metrics_compat: Some(compat), ..config() };
+        let serving = Serving::start(config, &[("churn", "gbm_bernoulli")]);
+        let mut http = serving.http();
+        http.post("/v1/models/churn:predict", ROW).ok();
+        let text = http.get("/metrics").body;
+        assert!(text.lines().any(|line| line == expected), "{text}");
+        assert!(text.contains("stemson_rows_total"), "{text}");
+    }
 }
 
 #[test]
