@@ -169,7 +169,7 @@ pub(crate) async fn answer<C: Call>(
     let revision = Arc::clone(&chosen.revision);
     let traffic = context.metrics.begin(deployment.name(), &revision, protocol, arrival);
     let face = revision.prepared(Face::new);
-    let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
+    let id = parts.extensions.get::<RequestId>().cloned().unwrap_or_default();
     let tap = context.prediction_log.tap(&id, deployment.name(), &revision, protocol);
     let call = Tap::wrap(tap.as_ref(), call);
     let answer = async {

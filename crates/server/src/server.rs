@@ -2,10 +2,8 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, Weak};
-use std::time::Duration;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
@@ -85,15 +83,7 @@ impl Server {
     /// Opens the listeners and starts the threads.
     pub fn bind(config: Config) -> Result<Self, StartError> {
         config.check()?;
-        let http = listen("http", config.http)?;
-        let admin = listen("admin", config.admin)?;
-        let grpc = listen_grpc(config.grpc)?;
-        let grpc_address = grpc.as_ref().map(TcpListener::local_addr).transpose();
-        let addresses = Addresses {
-            http: http.local_addr().map_err(|cause| bind_error("http", config.http, cause))?,
-            grpc: grpc_address.map_err(|cause| bind_error("grpc", config.http, cause))?,
-            admin: admin.local_addr().map_err(|cause| bind_error("admin", config.admin, cause))?,
-        };
+        let (http, grpc, admin, addresses) = open_listeners(&config)?;
         let Access { auth, tls, watched } = access::open(&config)?;
         let lanes = config.lanes();
         let (lane, lane_threads) = Lane::start(lanes).map_err(StartError::Thread)?;
@@ -110,7 +100,6 @@ impl Server {
         let cache = PredictionCache::new(&config.cache, config.load_options.genmodel_quirks)?;
         let (known, counts) = (Arc::clone(&deployments), Arc::clone(&metrics));
         let bench = Arc::new(Bench::new(known, counts, Arc::clone(&store), &config));
-        let bench = bench(&config, &deployments, &metrics, &store);
         let warnings = restore(&bench)?;
         let loader = Loader::start(Arc::clone(&bench)).map_err(StartError::Thread)?;
         let watch = Watch::start(
@@ -309,24 +298,20 @@ fn order(name: &str, artifact: Bytes, by: &str) -> Result<Order, DeployError> {
     })
 }
 
-/// What changes of models need.
-fn bench(
+/// Opens what the configuration names, and says where each of them listens.
+fn open_listeners(
     config: &Config,
-    deployments: &Arc<Deployments>,
-    metrics: &Arc<Metrics>,
-    store: &Arc<Store>,
-) -> Arc<Bench> {
-    Arc::new(Bench {
-        deployments: Arc::clone(deployments),
-        metrics: Arc::clone(metrics),
-        store: Arc::clone(store),
-        options: config.load_options,
-        artifact_roots: config.artifact_roots.clone(),
-        artifact_bytes_max: config.limits.artifact_bytes_max,
-        keep_revisions: config.keep_revisions,
-        trial: config.trial,
-        turn: Mutex::default(),
-    })
+) -> Result<(TcpListener, Option<TcpListener>, TcpListener, Addresses), StartError> {
+    let http = listen("http", config.http)?;
+    let admin = listen("admin", config.admin)?;
+    let grpc = listen_grpc(config.grpc)?;
+    let grpc_address = grpc.as_ref().map(TcpListener::local_addr).transpose();
+    let addresses = Addresses {
+        http: http.local_addr().map_err(|cause| bind_error("http", config.http, cause))?,
+        grpc: grpc_address.map_err(|cause| bind_error("grpc", config.http, cause))?,
+        admin: admin.local_addr().map_err(|cause| bind_error("admin", config.admin, cause))?,
+    };
+    Ok((http, grpc, admin, addresses))
 }
 
 /// Waits a moment until the loading thread, which ends by itself, has let go of the data folder:
