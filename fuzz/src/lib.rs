@@ -6,6 +6,7 @@
 
 #[path = "../../crates/mojo/tests/it/hostile/exercise.rs"]
 mod exercise;
+mod serve;
 #[path = "../../crates/mojo/tests/it/hostile/zip.rs"]
 #[expect(dead_code, reason = "what is packed here is stored")]
 mod zip;
@@ -15,6 +16,8 @@ use std::sync::{Arc, LazyLock};
 
 use stemson_batch::{Compression, Format, Job, Source};
 use stemson_mojo::{LoadOptions, Model, Options};
+
+pub use serve::{ask, choose};
 
 macro_rules! corpus {
     ($case:literal) => {

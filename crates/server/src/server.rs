@@ -12,12 +12,13 @@ use tokio::runtime::{self, Handle};
 use tokio::sync::{Semaphore, watch};
 
 use crate::access::{self, Access};
-use crate::auth::Entrance;
+use crate::auth::{Entrance, Visitor};
 use crate::bench::Bench;
 use crate::cache::PredictionCache;
 use crate::config::{Config, GrpcListener, StartError};
 use crate::context::{Context, SharedGate};
 use crate::deploy_error::DeployError;
+use crate::front;
 use crate::grpc;
 use crate::lag::Probe;
 use crate::lane::{Lane, LaneThreads};
@@ -152,6 +153,22 @@ impl Server {
     /// Where it listens; ports that were 0 are known now.
     pub fn addresses(&self) -> Addresses {
         self.addresses
+    }
+
+    /// Answers one request to the inference listener that did not come over a socket: what a caller
+    /// on this machine would be told. The server need not run.
+    pub async fn answer(&self, request: axum::http::Request<Bytes>) -> axum::response::Response {
+        let visitor = Visitor {
+            peer: SocketAddr::from(([127, 0, 0, 1], 0)),
+            entrance: Entrance::Inference,
+            is_public: false,
+            certificates: Vec::new(),
+        };
+        let context = Arc::clone(&self.context);
+        let router = routes::inference(Arc::clone(&context));
+        let request = request.map(http_body_util::Full::new);
+        let answered = front::answer(context, router, Arc::new(visitor), request).await;
+        answered.unwrap_or_else(|never| match never {})
     }
 
     #[cfg(test)]

@@ -136,6 +136,29 @@ fn rows(seeds: &Seeds) {
             seeds.add("json_rows", &format!("{form}-{place}"), &seed);
         }
     }
+    let bodies = [
+        r#"{"instances":[{"x1":1.5,"c3":"red"},[1,2,3],null],"strict":true,"contributions":true}"#,
+        r#"{"inputs":[{"name":"x1","shape":[2,1],"datatype":"FP64","data":[[1],[null]]}],
+            "outputs":[{"name":"predict"}],"parameters":{"leaf_assignment":"ids","timeout":9}}"#,
+        r#"{"inputs":[{"name":"row","shape":[1],"datatype":"BYTES","data":["{\"a\":\"w10\"}"]}]}"#,
+        r#"{"dataframe_split":{"data":[[1,"red"]],"columns":["x1","c3"]},"params":{"staged":true}}"#,
+        r#"{"inputs":{"x1":[1,2],"c3":["red",null]}}"#,
+        r#"{"parameters":{"config":"{}","file:1/model.zip":"UEs="}}"#,
+        "x1,c3\n1.5,red\n",
+    ];
+    for form in 0..16_u8 {
+        for (place, body) in bodies.iter().enumerate() {
+            let seed = [&[form, 0], body.as_bytes()].concat();
+            seeds.add("rest_bodies", &format!("{form}-{place}"), &seed);
+        }
+    }
+    let tensor = r#"{"inputs":[{"name":"c3","shape":[1],"datatype":"BYTES","parameters":
+        {"binary_data_size":7}},{"name":"x1","shape":[1],"datatype":"FP16","parameters":
+        {"binary_data_size":2}}],"parameters":{"binary_data_output":true}}"#;
+    let bytes = [tensor.as_bytes(), &[3, 0, 0, 0], b"red", &[0, 60]].concat();
+    let len = u16::try_from(tensor.len()).unwrap_or(u16::MAX);
+    seeds.add("binary_tensors", "both", &[&len.to_le_bytes()[..], &bytes].concat());
+    seeds.add("binary_tensors", "raw", &[&[0; 2][..], &[0; 96]].concat());
 }
 
 /// The examples of the rules' pages.
