@@ -7,6 +7,7 @@ mod columnar;
 mod corpus;
 mod deploy;
 mod event_loop;
+mod grpc;
 mod hot_swap;
 mod inspect;
 mod jsonb_index;

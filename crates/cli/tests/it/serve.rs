@@ -17,6 +17,7 @@ pub(crate) struct Serving {
     /// What it said until it listened.
     said: String,
     pub(crate) http: String,
+    pub(crate) grpc: String,
     pub(crate) admin: String,
 }
 
@@ -26,21 +27,23 @@ impl Serving {
             .current_dir(folder.0.path())
             .arg("serve")
             .args(arguments)
-            .args(["--http", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+            .args(["--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
-        let (said, http, admin) = Default::default();
-        let mut serving = Self { child, stderr, said, http, admin };
+        let (said, http, grpc, admin) = Default::default();
+        let mut serving = Self { child, stderr, said, http, grpc, admin };
         while serving.admin.is_empty() {
             let mut line = String::new();
             let read = serving.stderr.read_line(&mut line).unwrap();
             assert_ne!(read, 0, "it ended: {}", serving.said);
             serving.said.push_str(&line);
-            for (place, words) in
-                [(&mut serving.http, "http listens on "), (&mut serving.admin, "admin listens on ")]
-            {
+            for (place, words) in [
+                (&mut serving.http, "http listens on "),
+                (&mut serving.grpc, "grpc listens on "),
+                (&mut serving.admin, "admin listens on "),
+            ] {
                 if let Some(address) = line.trim().strip_prefix(words) {
                     address.clone_into(place);
                 }
