@@ -111,13 +111,13 @@ macro_rules! text {
     };
 }
 
-/// A key with a share from 0 to 1.
+/// A key with a number from 0 to `most`.
 macro_rules! ratio {
-    ($section:literal, $name:literal, $($field:ident).+) => {
+    ($section:literal, $name:literal, $($field:ident).+, $most:expr, $expected:literal) => {
         Key {
             section: $section,
             name: $name,
-            expected: "a share from 0 to 1",
+            expected: $expected,
             set: |config, value, _| {
                 let ratio = match value {
                     Value::Float(ratio) => *ratio,
@@ -126,7 +126,7 @@ macro_rules! ratio {
                     Value::String(text) => text.parse().ok()?,
                     _ => return None,
                 };
-                config.$($field).+ = Some(ratio).filter(|ratio| (0.0..=1.0).contains(ratio))?;
+                config.$($field).+ = Some(ratio).filter(|ratio| (0.0..=$most).contains(ratio))?;
                 Some(())
             },
             show: |config| Value::Float(config.$($field).+),
@@ -171,24 +171,6 @@ macro_rules! file {
                 let path = config.$($field).+.as_ref();
                 Value::String(path.map_or_else(String::new, |path| path.display().to_string()))
             },
-        }
-    };
-}
-
-/// A key with a ratio or a rate.
-macro_rules! ratio {
-    ($section:literal, $name:literal, $($field:ident).+) => {
-        Key {
-            section: $section,
-            name: $name,
-            expected: "a number, 0 or more",
-            set: |config, value, _| {
-                let whole = value.as_integer().map(|whole| whole as f64);
-                let ratio = value.as_float().or(whole)?;
-                config.$($field).+ = Some(ratio).filter(|ratio| *ratio >= 0.0 && ratio.is_finite())?;
-                Some(())
-            },
-            show: |config| Value::Float(config.$($field).+),
         }
     };
 }
@@ -300,7 +282,7 @@ const KEYS: &[Key] = &[
         },
         show: |config| Value::from(config.log.level.as_str()),
     },
-    ratio!("log", "access_ratio", log.access_ratio),
+    ratio!("log", "access_ratio", log.access_ratio, 1.0, "a share from 0 to 1"),
     text!("otlp", "endpoint", otlp.endpoint),
     Key {
         section: "otlp",
@@ -320,7 +302,7 @@ const KEYS: &[Key] = &[
             Value::Array(names.map(|(name, _)| Value::from(format!("{name}=***"))).collect())
         },
     },
-    ratio!("otlp", "sample_ratio", otlp.sample_ratio),
+    ratio!("otlp", "sample_ratio", otlp.sample_ratio, 1.0, "a share from 0 to 1"),
     duration!("otlp", "metrics_seconds", otlp.metrics_period, from_secs, as_secs),
     file!("prediction_log", "dir", prediction_log.dir),
     Key {
@@ -342,7 +324,13 @@ const KEYS: &[Key] = &[
             })
         },
     },
-    ratio!("prediction_log", "sample_ratio", prediction_log.sample_ratio),
+    ratio!(
+        "prediction_log",
+        "sample_ratio",
+        prediction_log.sample_ratio,
+        1.0,
+        "a share from 0 to 1"
+    ),
     count!("prediction_log", "queue_rows", prediction_log.queue_rows_max, 0),
     count!("prediction_log", "rotate_mib", prediction_log.rotate_bytes, 20),
     duration!("prediction_log", "rotate_seconds", prediction_log.rotate_after, from_secs, as_secs),
@@ -412,9 +400,15 @@ const KEYS: &[Key] = &[
         show: |config| Value::String(config.auth.tokens.scope_prefix.clone()),
     },
     count!("canary", "min_requests", trial.min_requests, 0),
-    ratio!("canary", "max_error_increase", trial.max_error_increase),
-    ratio!("canary", "max_latency_ratio", trial.max_latency_ratio),
-    ratio!("canary", "max_psi", trial.max_psi),
+    ratio!(
+        "canary",
+        "max_error_increase",
+        trial.max_error_increase,
+        f64::MAX,
+        "a number, 0 or more"
+    ),
+    ratio!("canary", "max_latency_ratio", trial.max_latency_ratio, f64::MAX, "a number, 0 or more"),
+    ratio!("canary", "max_psi", trial.max_psi, f64::MAX, "a number, 0 or more"),
     cache::BACKEND,
     cache::MAX_MIB,
     cache::TTL,
