@@ -1,7 +1,7 @@
 //! `cargo xtask release`: static binaries in archives, with checksums and a list of what is in them.
 //!
 //! Everything lands in `target/release-files`: `stemson-<version>-<target>.tar.gz` (the binary, the
-//! licence, the man page, completions), `stemson-<version>.cdx.json` (CycloneDX 1.6), `SHA256SUMS`.
+//! licence, the man page, completions), `stemson-<version>.cdx.json` (`CycloneDX` 1.6), `SHA256SUMS`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
