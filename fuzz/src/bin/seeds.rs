@@ -78,6 +78,7 @@ fn main() {
         }
     }
     rows(&seeds);
+    requests(&seeds);
     python(&seeds);
 }
 
@@ -136,6 +137,10 @@ fn rows(seeds: &Seeds) {
             seeds.add("json_rows", &format!("{form}-{place}"), &seed);
         }
     }
+}
+
+/// Bodies of requests.
+fn requests(seeds: &Seeds) {
     let bodies = [
         r#"{"instances":[{"x1":1.5,"c3":"red"},[1,2,3],null],"strict":true,"contributions":true}"#,
         r#"{"inputs":[{"name":"x1","shape":[2,1],"datatype":"FP64","data":[[1],[null]]}],
