@@ -50,6 +50,8 @@ pub enum Kind {
     Template,
     /// `Dockerfile`, `*.dockerfile`, `Containerfile`.
     Dockerfile,
+    /// `.dockerignore`: what stays out of an image's context.
+    DockerIgnore,
     /// `requirements*.txt`, `constraints*.txt`.
     Requirements,
     /// `.toml`: `pyproject.toml` and the like.
@@ -73,6 +75,7 @@ impl Kind {
             "yaml" | "yml" => Self::Yaml,
             "tpl" => Self::Template,
             "dockerfile" => Self::Dockerfile,
+            "dockerignore" => Self::DockerIgnore,
             "toml" => Self::Toml,
             "sh" | "bash" => Self::Shell,
             "env" => Self::Environment,

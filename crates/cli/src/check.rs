@@ -15,6 +15,7 @@ use stemson_audit::{
 
 use crate::check_settings::Settings;
 use crate::failure::{Failure, Verdict};
+use crate::output_file::OutputFile;
 use crate::terminal::{plural, say, stdout_has_colour};
 
 /// Looks through a repository for models that may not ship, and for what will break in production.
@@ -159,7 +160,8 @@ fn print(text: &str, verdict: Verdict) -> Result<Verdict, Failure> {
     Ok(verdict)
 }
 
-fn today() -> String {
+/// The day it is, of UTC: `2026-11-26`.
+pub(crate) fn today() -> String {
     day(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
 }
 
@@ -305,9 +307,11 @@ fn read_baseline(path: &Path) -> Result<Baseline, Failure> {
 
 fn write_baseline(path: &Path, found: &Report) -> Result<Verdict, Failure> {
     let baseline = Baseline::of(found);
-    fs::write(path, baseline.render()).map_err(|cause| {
+    let cannot = |cause: io::Error| {
         Failure::input(format!("cannot write {}", path.display())).because(&cause)
-    })?;
+    };
+    let mut file = OutputFile::create(path).map_err(cannot)?;
+    file.write_all(baseline.render().as_bytes()).and_then(|()| file.finish()).map_err(cannot)?;
     let count = plural(baseline.len() as u64, "finding");
     say(format_args!(
         "{count} in {}: `stemson check --baseline {0}` finds only new ones",

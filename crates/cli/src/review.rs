@@ -4,11 +4,11 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Args, ValueEnum};
-use stemson_audit::{Changes, Decision, Exceptions, Options, audit, day};
+use stemson_audit::{Changes, Decision, Exceptions, Options, audit};
 
+use crate::check::today;
 use crate::failure::{Failure, Verdict};
 
 /// Gives the verdict over a change: reject, accept with conditions, or accept.
@@ -68,7 +68,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
         None => changes_since(&arguments.diff)?,
     };
     let root = copy.as_ref().map_or(Path::new("."), |copy| copy.path());
-    let options = Options { threads: arguments.threads, ..Options::default() };
+    let options = Options { threads: arguments.threads, today: today(), ..Options::default() };
     let mut report = audit(&[root.to_owned()], &options)
         .map_err(|cause| Failure::input("cannot audit").because(&cause))?;
     if copy.is_some() {
@@ -80,8 +80,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
             .map_err(|cause| Failure::input(format!("cannot read {EXCEPTIONS}")).because(&cause))?;
         let list = Exceptions::parse(EXCEPTIONS, &text)
             .map_err(|cause| Failure::input(cause.to_string()))?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        list.apply(&mut report, &day(now.as_secs()));
+        list.apply(&mut report, &today());
     }
     let review = stemson_audit::review(&report, &changes);
     let text = match arguments.format {

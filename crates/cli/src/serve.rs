@@ -61,7 +61,7 @@ pub(crate) struct Arguments {
     /// Metrics under the names of another server besides ours: triton or kserve
     #[arg(long, value_name = "SERVER", value_parser = compat)]
     metrics_compat: Option<MetricsCompat>,
-    /// API keys: [[key]] with id, sha256, scopes; read again when it changes
+    /// API keys: `[[key]]` with id, sha256, scopes; read again when it changes
     #[arg(long, value_name = "FILE")]
     keys: Option<PathBuf>,
     /// Listen on addresses that other machines reach, although there are no keys

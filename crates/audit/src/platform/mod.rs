@@ -17,6 +17,8 @@ use std::collections::BTreeMap;
 use std::thread;
 
 use crate::finding::Remark;
+use ignore::gitignore::{Gitignore, GitignoreBuilder};
+
 use crate::python::syntax::{Expr, ExprKind, Function, Stmt, StmtKind};
 use crate::python::{Module, STACK_BYTES};
 use crate::rules::is_test;
@@ -30,12 +32,29 @@ use packages::Requirement;
 use sql::{Query, Schema, Script};
 use yaml::{Documents, Node};
 
+/// The patterns of a `.dockerignore`: those of Git, but each begins at the file's own folder.
+fn left_out(source: &Source) -> (String, Gitignore) {
+    let folder = source.path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let mut patterns = GitignoreBuilder::new("");
+    for line in source.text.lines().map(str::trim).filter(|line| !line.starts_with('#')) {
+        let (again, pattern) = line.strip_prefix('!').map_or(("", line), |rest| ("!", rest));
+        let pattern = pattern.trim_start_matches("./").trim_start_matches('/');
+        if !pattern.is_empty() {
+            // A pattern that cannot be read leaves nothing out.
+            drop(patterns.add_line(None, &format!("{again}/{pattern}")));
+        }
+    }
+    (folder.to_owned(), patterns.build().unwrap_or_else(|_| Gitignore::empty()))
+}
+
 /// All facts of this room; a number beside one is the source that it stands in.
 #[derive(Debug, Default)]
 pub(crate) struct Platform {
     pub(crate) objects: Vec<(usize, Object)>,
     pub(crate) workloads: Vec<(usize, Workload)>,
     pub(crate) images: Vec<(usize, Dockerfile)>,
+    /// Of each `.dockerignore` its folder and what it leaves out of a context that begins there.
+    pub(crate) left_out: Vec<(String, Gitignore)>,
     pub(crate) requirements: Vec<(usize, Requirement)>,
     pub(crate) pipelines: Vec<(usize, Pipeline)>,
     /// What stands after all migrations; empty where nothing speaks of PostgreSQL.
@@ -55,6 +74,7 @@ impl Platform {
             match source.kind {
                 Kind::Yaml => platform.yaml(index, source, &charts, &mut remarks),
                 Kind::Dockerfile => platform.dockerfile(index, source),
+                Kind::DockerIgnore => platform.left_out.push(left_out(source)),
                 Kind::Requirements => platform.require(index, packages::requirements(&source.text)),
                 Kind::Toml if source.name() == "pyproject.toml" => {
                     platform.require(index, packages::pyproject(&source.text));

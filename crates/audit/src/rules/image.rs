@@ -57,7 +57,8 @@ fn artifacts(facts: &Facts, source: usize, image: &Dockerfile, findings: &mut Fi
                 let Some(blocked) = facts
                     .artifacts
                     .iter()
-                    .find(|it| it.suppressed.is_none() && copied(context, &wanted, &it.path))
+                    .filter(|it| it.suppressed.is_none() && copied(context, &wanted, &it.path))
+                    .find(|it| !is_left_out(facts, context, &it.path))
                 else {
                     continue;
                 };
@@ -78,6 +79,19 @@ fn artifacts(facts: &Facts, source: usize, image: &Dockerfile, findings: &mut Fi
             }
         }
     }
+}
+
+/// Whether a `.dockerignore` of the folder `context`, or of one above, leaves `path` out.
+fn is_left_out(facts: &Facts, context: &str, path: &str) -> bool {
+    facts.platform.left_out.iter().any(|(folder, patterns)| {
+        let is_above = folder.is_empty()
+            || context
+                .strip_prefix(&**folder)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let below = path.strip_prefix(&**folder).map(|rest| rest.trim_start_matches('/'));
+        is_above
+            && below.is_some_and(|it| patterns.matched_path_or_any_parents(it, false).is_ignore())
+    })
 }
 
 /// Whether `COPY wanted` below the folder `context`, or below one of those above, takes `path`.
