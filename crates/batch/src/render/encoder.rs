@@ -190,8 +190,12 @@ mod tests {
 
     fn table(place: u32) -> RecordBatch {
         let columns = (0..8).map(|column| {
-            let values =
-                (0..4_096).map(|row| f64::from(place * 4_096 + row) / f64::from(column + 3));
+            // Multiples of the golden ratio: their digits have nothing in common.
+            let value = |row: u32| {
+                let number = u64::from((place * 4_096 + row) * 8 + column);
+                number.wrapping_mul(0x9e37_79b9_7f4a_7c15) as f64
+            };
+            let values = (0..4_096).map(value);
             let array: ArrayRef = Arc::new(values.collect::<Float64Array>());
             (format!("x{column}"), array)
         });

@@ -9,11 +9,11 @@ use crate::{Folder, Run, command};
 const APP: &str = "import asyncio\nimport time\n\nfrom fastapi import FastAPI\n\napp = FastAPI()\n\n\
     @app.get(\"/\")\nasync def root():\n    time.sleep(0.1)\n";
 
-/// Runs in the folder, with a cache of its own.
+/// Runs in the folder, with a cache of its own beside what it looks at.
 fn check(folder: &Folder, arguments: &[&str]) -> Run {
     let mut command = command();
     command.arg("check").args(arguments).current_dir(folder.path(""));
-    command.env("XDG_CACHE_HOME", folder.path(".cache")).output().unwrap().into()
+    command.env("XDG_CACHE_HOME", folder.path(".git/cache")).output().unwrap().into()
 }
 
 fn json(folder: &Folder, arguments: &[&str]) -> (i32, Value) {

@@ -193,7 +193,7 @@ fn wrong_configurations_are_named() {
     for (config, words) in [
         ("[server]\nhtp = \"127.0.0.1:0\"\n", &["unknown key `htp` in [server]", "`http`"][..]),
         ("[limits]\nbody_mib = \"64\"\n", &["body_mib is \"64\", expected a whole number"]),
-        ("[cache]\n", &["unknown key `cache`", "hint: "]),
+        ("[cash]\n", &["unknown key `cash`", "hint: "]),
         ("[[model]]\nname = \"m\"\npath = \"no.zip\"\n", &["cannot read", "no.zip"]),
         ("[[model]]\nname = \"a b\"\npath = \"model.zip\"\n", &["`a b` is no model name"]),
         ("[server\n", &["is no TOML", "line 1"]),
