@@ -28,14 +28,26 @@ const MODELS: &[(&str, &str)] = &[
 #[test]
 fn tritonclient_and_kserve_drive_it_unchanged() {
     let folder = Folder::new();
+    let serving = serve(&folder, MODELS);
+    holds("conformance_rest.py", &[&serving.http], 150);
+}
+
+/// Serves models under the names that a script of checks knows.
+pub(crate) fn serve(folder: &Folder, models: &[(&str, &str)]) -> Serving {
     fs::create_dir(folder.path("models")).unwrap();
-    for (name, id) in MODELS {
+    for (name, id) in models {
         fs::copy(case(id, "model.zip"), folder.path(&format!("models/{name}.zip"))).unwrap();
     }
-    let serving = Serving::start(&folder, &["--models", "models"]);
+    Serving::start(folder, &["--models", "models"])
+}
+
+/// Runs a script of checks, each of which it says by name: all hold, and so many at least are made.
+/// Its last argument is a model to load.
+pub(crate) fn holds(script: &str, addresses: &[&str], least: usize) {
     let run = Command::new(python_of("tests-clients"))
-        .arg(apps().join("conformance_rest.py"))
-        .args([&serving.http, &case("gbm_multi", "model.zip")])
+        .arg(apps().join(script))
+        .args(addresses)
+        .arg(case("gbm_multi", "model.zip"))
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&run.stdout);
@@ -43,5 +55,5 @@ fn tritonclient_and_kserve_drive_it_unchanged() {
     let stderr = String::from_utf8_lossy(&run.stderr);
     assert!(run.status.success(), "{}\n{stderr}", failed.join("\n"));
     let held = said.lines().filter(|line| line.starts_with("ok ")).count();
-    assert!(held >= 150, "{held} checks were made");
+    assert!(held >= least, "{script}: {held} checks were made");
 }

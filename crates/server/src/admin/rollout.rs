@@ -6,7 +6,7 @@ use axum::extract::{Path, Query, Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
-use stemson_serving::{Arm, Deployment, Share};
+use stemson_serving::{Arm, Change, Deployment, RollbackRefusal, Share, Swap};
 
 use super::{SwapQuery, bring, by, change, refuse_other_sites};
 use crate::context::Context;
@@ -52,9 +52,7 @@ pub(crate) async fn promote(
     Path(name): Path<String>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    refuse_other_sites(&request)?;
-    let deployment = context.deployment(&name)?;
-    change(&context, deployment, by(&request), Deployment::promote).await
+    change_now(&context, &name, request, Deployment::promote).await
 }
 
 /// `POST /admin/models/{m}/canary/abort`: the current revision answers everybody again.
@@ -63,12 +61,8 @@ pub(crate) async fn abort(
     Path(name): Path<String>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    refuse_other_sites(&request)?;
-    let deployment = context.deployment(&name)?;
-    change(&context, deployment, by(&request), |deployment, change| {
-        deployment.abort(None, None, change)
-    })
-    .await
+    change_now(&context, &name, request, |deployment, change| deployment.abort(None, None, change))
+        .await
 }
 
 /// `POST /admin/models/{m}/shadow`: the artifact of the body, or the revision that it names, is
@@ -89,9 +83,19 @@ pub(crate) async fn stop_shadow(
     Path(name): Path<String>,
     request: Request,
 ) -> Result<Response, Refusal> {
+    change_now(&context, &name, request, Deployment::stop_shadow).await
+}
+
+/// What a request without a body asks for.
+async fn change_now(
+    context: &Context,
+    name: &str,
+    request: Request,
+    what: impl FnOnce(&Deployment, Change) -> Result<Swap, RollbackRefusal> + Send + 'static,
+) -> Result<Response, Refusal> {
     refuse_other_sites(&request)?;
-    let deployment = context.deployment(&name)?;
-    change(&context, deployment, by(&request), Deployment::stop_shadow).await
+    let deployment = context.deployment(name)?;
+    change(context, deployment, by(&request), what).await
 }
 
 /// `GET /admin/models/{m}/canary`: what both arms have answered so far.
@@ -102,7 +106,7 @@ pub(crate) async fn show_rollout(
     let deployment = context.deployment(&name)?;
     let warm = deployment.warm();
     let canary = warm.canary.as_ref();
-    let canary = canary.ok_or(Refusal::Rollback(stemson_serving::RollbackRefusal::NoCanary))?;
+    let canary = canary.ok_or(Refusal::Rollback(RollbackRefusal::NoCanary))?;
     let trial = canary.trial();
     let number = |value: f64| if value.is_finite() { value.to_string() } else { "null".to_owned() };
     let arm = |arm: Arm| {
