@@ -360,6 +360,11 @@ impl Batch {
         &self.raw[row * width..][..width]
     }
 
+    /// What the model's offset column had in a row, 0 without one.
+    pub fn offset(&self, row: usize) -> f64 {
+        self.offsets[row]
+    }
+
     /// genmodel's `score0` array: label index and probabilities, or the value alone.
     pub fn preds(&self, row: usize) -> &[f64] {
         let stride = self.model.scorer.preds_len;

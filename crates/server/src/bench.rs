@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use axum::body::Bytes;
-use stemson_mojo::{Batch, Cell, Digest, Kind, LoadOptions, Model, Options};
+use stemson_mojo::{Batch, Cell, Digest, Kind, LoadOptions, Model, Options, Role};
 use stemson_serving::{
     Candidate, Change, Deployment, Deployments, ModelName, Revision, Swap, SwapRefusal, TrialLimits,
 };
@@ -141,6 +141,8 @@ impl Bench {
         let warm = deployment.as_ref().map(|deployment| deployment.warm());
         let candidate = match warm.as_ref().and_then(|warm| warm.find(&digest)) {
             Some(revision) => {
+                // It may have been lost: whoever brings it again mends that.
+                bytes.map_or(Ok(()), |bytes| self.store.keep(&digest, &bytes))?;
                 let ns_per_row = revision.row_cost().ns_per_unit();
                 Candidate { model: Arc::clone(revision.model()), ns_per_row }
             }
@@ -195,11 +197,11 @@ impl Bench {
         Ok(Candidate { model, ns_per_row })
     }
 
-    /// Removes artifacts that no deployment names any more: of each, those of its warm revisions
-    /// stay, and those that were loaded last.
+    /// Removes artifacts that no deployment names any more, one that is unloaded included: of each,
+    /// those of its warm revisions stay, and those that were loaded last.
     fn clear_away(&self) {
         let mut wanted = BTreeSet::new();
-        for deployment in self.deployments.all() {
+        for deployment in self.deployments.all().into_iter().chain(self.deployments.parked()) {
             let state = deployment.state();
             let mut known: Vec<_> = state.known.iter().collect();
             known.sort_by_key(|known| std::cmp::Reverse((known.loaded_at, known.number)));
@@ -220,7 +222,7 @@ fn warm(model: &Arc<Model>, current: Option<&Revision>) -> f64 {
     for _ in 0..3 {
         batch.clear();
         if let Some((old, rows)) = &recent {
-            rows.iter().for_each(|row| push(&mut batch, row, old));
+            rows.iter().for_each(|row| push(&mut batch, row, 0.0, old));
         }
         if batch.is_empty() {
             (0..ROWS).for_each(|_| push_empty(&mut batch));
@@ -242,8 +244,8 @@ fn push_empty(batch: &mut Batch) {
     }
 }
 
-/// Pushes a raw row of another model, column by column; levels go by their names.
-pub(crate) fn push(batch: &mut Batch, raw: &[f64], old: &Model) {
+/// Pushes a raw row of another model with its offset, column by column; levels go by their names.
+pub(crate) fn push(batch: &mut Batch, raw: &[f64], offset: f64, old: &Model) {
     let (model, columns) = (Arc::clone(batch.model()), old.schema().columns());
     // With another encoding than `Enum` the raw row does not stand for the columns.
     let is_open = model.schema().is_open() || old.schema().is_open();
@@ -263,7 +265,9 @@ pub(crate) fn push(batch: &mut Batch, raw: &[f64], old: &Model) {
             }
         }
     };
-    let cells: Vec<Cell<'_>> =
-        model.schema().columns().iter().map(|column| cell(&column.name)).collect();
-    batch.push(&cells);
+    let cells = model.schema().columns().iter().map(|column| match column.role {
+        Role::Offset => Cell::Number(offset),
+        Role::Feature => cell(&column.name),
+    });
+    batch.push(&cells.collect::<Vec<_>>());
 }

@@ -224,6 +224,7 @@ pub(crate) struct First {
     pub(crate) answered: Option<Answered>,
     /// As the model saw it.
     pub(crate) raw: Option<Box<[f64]>>,
+    pub(crate) offset: f64,
 }
 
 impl First {
@@ -294,6 +295,7 @@ impl Scored {
             is_refused: output.is_err(),
             answered: output.ok().and_then(|output| First::of(&output)),
             raw: wants_raw.then(|| raw.into()),
+            offset: piece.offset(0),
         }
     }
 

@@ -26,6 +26,7 @@ struct Row {
     answered_by: Arc<Revision>,
     shadow: Arc<Revision>,
     raw: Box<[f64]>,
+    offset: f64,
     answered: Answered,
 }
 
@@ -56,7 +57,8 @@ impl Shadows {
             return;
         };
         let (answered_by, shadow) = (Arc::clone(&chosen.revision), Arc::clone(shadow));
-        let row = Row { model: model.clone(), answered_by, shadow, raw, answered };
+        let (model, offset) = (model.clone(), first.offset);
+        let row = Row { model, answered_by, shadow, raw, offset, answered };
         if let Err(mpsc::TrySendError::Full(row)) = self.rows.try_send(row) {
             self.metrics.shadow(&row.model, row.shadow.short(), "dropped");
         }
@@ -64,9 +66,9 @@ impl Shadows {
 }
 
 fn compare(rows: &Receiver<Row>, metrics: &Metrics) {
-    while let Ok(Row { model, answered_by, shadow, raw, answered }) = rows.recv() {
+    while let Ok(Row { model, answered_by, shadow, raw, offset, answered }) = rows.recv() {
         let mut batch = Batch::new(Arc::clone(shadow.model()), Options::default());
-        bench::push(&mut batch, &raw, answered_by.model());
+        bench::push(&mut batch, &raw, offset, answered_by.model());
         batch.score();
         let outcome = if batch.is_empty() {
             // The row of one model's encoding says nothing to the other.

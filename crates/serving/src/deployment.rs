@@ -25,7 +25,7 @@ use crate::selector::{Alias, ResolveError, Selector};
 #[derive(Debug)]
 pub struct Deployment {
     name: ModelName,
-    published: Published<Warm, History>,
+    published: Published<Warm, ()>,
     journal: Arc<dyn Journal>,
 }
 
@@ -40,6 +40,9 @@ pub struct Warm {
     pub canary: Option<Arc<Canary>>,
     /// Is asked too, and only compared.
     pub shadow: Option<Arc<Revision>>,
+    /// Behind the pointer too, so that nobody who asks for it waits for a change, which takes the
+    /// journal's time.
+    past: Arc<Past>,
 }
 
 /// A revision on trial.
@@ -120,9 +123,11 @@ impl Chosen {
     }
 }
 
+/// What there was.
 #[derive(Debug)]
-struct History {
-    state: DeploymentState,
+struct Past {
+    /// By number.
+    known: Vec<KnownRevision>,
     /// The newest last, at most [`EVENTS_MAX`].
     events: Vec<Event>,
 }
@@ -275,20 +280,19 @@ impl Deployment {
     ) -> Result<Self, JournalError> {
         let mut known = Vec::new();
         let current = Arc::new(admit(&mut known, candidate, &change));
-        let number = current.number();
-        let state =
-            DeploymentState { known, current: number, previous: None, canary: None, shadow: None };
-        let event = event(EventKind::Deploy, None, number, None, change);
+        let event = event(EventKind::Deploy, None, current.number(), None, change);
+        let mut warm = Warm::only(current);
+        let state = warm.state(known);
         journal.record(&name, &state, &event)?;
-        let history = History { state, events: vec![event] };
-        Ok(Self { name, published: Published::new(Warm::only(current), history), journal })
+        warm.past = Arc::new(Past { known: state.known, events: vec![event] });
+        Ok(Self { name, published: Published::new(warm, ()), journal })
     }
 
     /// A deployment as the journal had it last. `models`: by number, those that can be warm again;
     /// none without that of the current revision.
     pub fn restore(
         name: ModelName,
-        mut state: DeploymentState,
+        state: DeploymentState,
         events: Vec<Event>,
         mut models: BTreeMap<u64, Candidate>,
         limits: TrialLimits,
@@ -309,9 +313,9 @@ impl Deployment {
             Some(Arc::new(Canary::new(revision(number, Some(&warm))?, share, limits)))
         });
         warm.shadow = state.shadow.and_then(|number| revision(number, Some(&warm)));
-        state = warm.state(state.known);
-        let published = Published::new(warm, History { state, events });
-        Some(Self { name, published, journal })
+        let known = warm.state(state.known).known;
+        warm.past = Arc::new(Past { known, events });
+        Some(Self { name, published: Published::new(warm, ()), journal })
     }
 
     /// The name.
@@ -375,9 +379,9 @@ impl Deployment {
             let digest = self.resolve(selector)?.digest();
             return self.known(&Selector::Digest(digest.to_string()));
         }
-        let history = self.history();
+        let past = self.past();
         let mut meant =
-            history.state.known.iter().filter(|known| selector.means(known.number, &known.digest));
+            past.known.iter().filter(|known| selector.means(known.number, &known.digest));
         let found = meant.next().ok_or_else(|| ResolveError::Unknown(selector.clone()))?;
         if meant.next().is_some() {
             return Err(ResolveError::Ambiguous(selector.clone()));
@@ -405,7 +409,7 @@ impl Deployment {
         kind: EventKind,
         change: Change,
     ) -> Result<Swap, SwapRefusal> {
-        let history = self.history();
+        let turn = self.published.notes();
         let before = self.published.load();
         if candidate.model.digest() == before.current.digest() {
             return Ok(Swap::unchanged(before));
@@ -413,9 +417,9 @@ impl Deployment {
         if kind == EventKind::Swap {
             drop_in(&before, &candidate, &change)?;
         }
-        let mut known = history.state.known.clone();
+        let mut known = before.past.known.clone();
         let current = before.or_admit(&mut known, candidate, &change);
-        Ok(self.commit(history, &before, before.succeed(current, known, kind), change)?)
+        Ok(self.commit(turn, &before, before.succeed(current, known, kind), change)?)
     }
 
     /// Makes a warm revision current again: the previous one, or the one that `to` names. A canary
@@ -427,7 +431,7 @@ impl Deployment {
             Some(selector) => Some(self.resolve(selector)?),
             None => None,
         };
-        let history = self.history();
+        let turn = self.published.notes();
         let before = self.published.load();
         let wanted = match wanted {
             // Resolved before the lock: it may have been retired since.
@@ -440,9 +444,9 @@ impl Deployment {
         if wanted.digest() == before.current.digest() {
             return Ok(Swap::unchanged(before));
         }
-        let known = history.state.known.clone();
+        let known = before.past.known.clone();
         let plan = before.succeed(wanted, known, EventKind::Rollback);
-        Ok(self.commit(history, &before, plan, change)?)
+        Ok(self.commit(turn, &before, plan, change)?)
     }
 
     /// Gives `candidate` a share of the requests; takes the place of a canary that is there.
@@ -453,9 +457,9 @@ impl Deployment {
         limits: TrialLimits,
         change: Change,
     ) -> Result<Swap, SwapRefusal> {
-        let history = self.history();
+        let turn = self.published.notes();
         let before = self.published.load();
-        let known = history.state.known.clone();
+        let known = before.past.known.clone();
         let (revision, known) = before.admit_beside(known, candidate, &change)?;
         let to = revision.number();
         let canary = Some(Arc::new(Canary::new(revision, share, limits)));
@@ -468,17 +472,17 @@ impl Deployment {
             to,
             note: Some(format!("share {}", share.ratio())),
         };
-        Ok(self.commit(history, &before, plan, change)?)
+        Ok(self.commit(turn, &before, plan, change)?)
     }
 
     /// Makes the canary current.
     pub fn promote(&self, change: Change) -> Result<Swap, RollbackRefusal> {
-        let history = self.history();
+        let turn = self.published.notes();
         let before = self.published.load();
         let canary = before.canary.as_ref().ok_or(RollbackRefusal::NoCanary)?;
-        let known = history.state.known.clone();
+        let known = before.past.known.clone();
         let plan = before.succeed(Arc::clone(&canary.revision), known, EventKind::Promote);
-        Ok(self.commit(history, &before, plan, change)?)
+        Ok(self.commit(turn, &before, plan, change)?)
     }
 
     /// Takes the canary's share away.
@@ -490,7 +494,7 @@ impl Deployment {
         why: Option<String>,
         change: Change,
     ) -> Result<Swap, RollbackRefusal> {
-        let history = self.history();
+        let turn = self.published.notes();
         let before = self.published.load();
         let canary = before.canary.as_ref().ok_or(RollbackRefusal::NoCanary)?;
         if digest.is_some_and(|digest| digest != canary.revision.digest()) {
@@ -498,21 +502,21 @@ impl Deployment {
         }
         let plan = Plan {
             warm: Warm { canary: None, ..Warm::clone(&before) },
-            known: history.state.known.clone(),
+            known: before.past.known.clone(),
             outcome: Outcome::Aborted,
             kind: EventKind::Abort,
             from: Some(canary.revision.number()),
             to: before.current.number(),
             note: why,
         };
-        Ok(self.commit(history, &before, plan, change)?)
+        Ok(self.commit(turn, &before, plan, change)?)
     }
 
     /// Has `candidate` asked too; takes the place of a shadow that is there.
     pub fn start_shadow(&self, candidate: Candidate, change: Change) -> Result<Swap, SwapRefusal> {
-        let history = self.history();
+        let turn = self.published.notes();
         let before = self.published.load();
-        let known = history.state.known.clone();
+        let known = before.past.known.clone();
         let (revision, known) = before.admit_beside(known, candidate, &change)?;
         let plan = Plan {
             known,
@@ -523,74 +527,68 @@ impl Deployment {
             note: None,
             warm: Warm { shadow: Some(revision), ..Warm::clone(&before) },
         };
-        Ok(self.commit(history, &before, plan, change)?)
+        Ok(self.commit(turn, &before, plan, change)?)
     }
 
     /// Asks the shadow no more.
     pub fn stop_shadow(&self, change: Change) -> Result<Swap, RollbackRefusal> {
-        let history = self.history();
+        let turn = self.published.notes();
         let before = self.published.load();
         let shadow = before.shadow.as_ref().ok_or(RollbackRefusal::NoShadow)?;
         let plan = Plan {
             warm: Warm { shadow: None, ..Warm::clone(&before) },
-            known: history.state.known.clone(),
+            known: before.past.known.clone(),
             outcome: Outcome::ShadowStopped,
             kind: EventKind::ShadowStop,
             from: Some(shadow.number()),
             to: before.current.number(),
             note: None,
         };
-        Ok(self.commit(history, &before, plan, change)?)
+        Ok(self.commit(turn, &before, plan, change)?)
     }
 
     /// All revisions that the deployment ever had, by number.
     pub fn revisions(&self) -> Vec<KnownRevision> {
-        self.state().known
+        self.past().known.clone()
     }
 
     /// What must survive of it.
     pub fn state(&self) -> DeploymentState {
-        self.history().state.clone()
+        let warm = self.warm();
+        warm.state(warm.past.known.clone())
     }
 
     /// The changes, the newest last.
     pub fn events(&self) -> Vec<Event> {
-        self.history().events.clone()
+        self.past().events.clone()
     }
 
     /// Journal first, pointer second: whoever has seen a revision answer finds it there again after
     /// a crash.
     fn commit(
         &self,
-        history: MutexGuard<'_, History>,
+        turn: MutexGuard<'_, ()>,
         before: &Warm,
         plan: Plan,
         change: Change,
     ) -> Result<Swap, JournalError> {
-        let Plan { warm, known, outcome, kind, from, to, note } = plan;
+        let Plan { mut warm, known, outcome, kind, from, to, note } = plan;
         let state = warm.state(known);
         let event = event(kind, from, to, note, change);
-        let mut retired: Vec<Arc<Revision>> = Vec::new();
-        for revision in before.revisions().filter(|old| warm.find(&old.digest()).is_none()) {
-            if retired.iter().all(|other| other.digest() != revision.digest()) {
-                retired.push(Arc::clone(revision));
-            }
-        }
-        let write = |history: &mut History| {
-            self.journal.record(&self.name, &state, &event)?;
-            history.state = state;
-            if history.events.len() == EVENTS_MAX {
-                history.events.remove(0);
-            }
-            history.events.push(event);
-            Ok::<(), JournalError>(())
-        };
-        let warm = self.published.publish(history, warm, write)?;
+        let is_retired = |old: &&Arc<Revision>| warm.find(&old.digest()).is_none();
+        let retired = before.revisions().filter(is_retired).cloned().collect();
+        let old = &before.past.events;
+        let mut events = old[old.len().saturating_sub(EVENTS_MAX - 1)..].to_vec();
+        events.push(event.clone());
+        let known = state.known.clone();
+        warm.past = Arc::new(Past { known, events });
+        let write = |(): &mut ()| self.journal.record(&self.name, &state, &event);
+        let warm = self.published.publish(turn, warm, write)?;
         Ok(Swap { outcome, warm, retired })
     }
 
-    fn history(&self) -> MutexGuard<'_, History> {
-        self.published.notes()
+    fn past(&self) -> Arc<Past> {
+        self.published.with(|warm| Arc::clone(&warm.past))
     }
 }
 
@@ -602,13 +600,19 @@ impl Swap {
 
 impl Warm {
     fn only(current: Arc<Revision>) -> Self {
-        Self { current, previous: None, canary: None, shadow: None }
+        let past = Arc::new(Past { known: Vec::new(), events: Vec::new() });
+        Self { current, previous: None, canary: None, shadow: None, past }
     }
 
-    /// All of them, the current one first. One that does two things stands here twice.
+    /// All of them, the current one first, each once: a previous one may be on trial, too.
     pub fn revisions(&self) -> impl Iterator<Item = &Arc<Revision>> {
         let canary = self.canary.as_ref().map(|canary| &canary.revision);
-        std::iter::once(&self.current).chain(&self.previous).chain(canary).chain(&self.shadow)
+        let all = [Some(&self.current), self.previous.as_ref(), canary, self.shadow.as_ref()];
+        let is_first = move |at: usize, revision: &Arc<Revision>| {
+            all[..at].iter().flatten().all(|other| other.number() != revision.number())
+        };
+        let each = all.into_iter().enumerate();
+        each.filter_map(move |(at, revision)| revision.filter(|revision| is_first(at, revision)))
     }
 
     /// The warm revision with this digest.
@@ -679,6 +683,7 @@ impl Warm {
             previous: Some(Arc::clone(&self.current)),
             canary: None,
             shadow: self.shadow.clone().filter(is_other),
+            past: Arc::clone(&self.past),
         };
         Plan { warm, known, outcome, kind, from, to, note }
     }

@@ -169,18 +169,51 @@ fn a_shadow_is_asked_too_and_changes_nothing() {
         let answer = http.post("/v1/models/churn:predict", body).ok();
         assert_eq!(answer["revision"], shadowed["revision"]);
     }
-    let count = |metrics: &str, outcome: &str| -> u64 {
+    // Both have the same trees.
+    wait_for(|| (compared(&mut admin, shadow) == [50, 0, 0]).then_some(()));
+}
+
+/// Rows that a shadow answered alike, answered otherwise, and was not asked.
+fn compared(admin: &mut Client, shadow: &str) -> [u64; 3] {
+    let metrics = admin.get("/metrics").body;
+    ["same", "different", "dropped"].map(|outcome| {
         let line = format!(
             "stemson_shadow_rows_total{{model=\"churn\",revision=\"{shadow}\",outcome=\"{outcome}\"}} "
         );
         metrics.lines().find_map(|l| l.strip_prefix(&line)?.parse().ok()).unwrap_or(0)
-    };
-    wait_for(|| {
-        let metrics = admin.get("/metrics").body;
-        let counts = ["same", "different", "dropped"].map(|outcome| count(&metrics, outcome));
-        // Both have the same trees.
-        (counts == [50, 0, 0]).then_some(())
-    });
+    })
+}
+
+#[test]
+fn a_shadow_sees_the_offset() {
+    let serving = Serving::start(config(), &[("churn", "gbm_bernoulli_offset")]);
+    let (mut http, mut admin) = (serving.http(), serving.admin());
+    // The same model in another file: a comment of one letter behind the archive.
+    let mut same = artifact("gbm_bernoulli_offset");
+    let length = same.len() - 2;
+    assert_eq!(same.split_off(length), [0, 0]);
+    same.extend([1, 0, b'x']);
+    let shadowed = admin.post("/admin/models/churn/shadow", same).ok();
+    let shadow = &shadowed["shadow"]["revision"].as_str().expect("a digest")[..12];
+    let metadata = http.get("/v2/models/churn").ok();
+    let inputs = metadata["inputs"].as_array().expect("a list");
+    let offset = inputs.last().expect("one")["name"].as_str().expect("a name");
+    for n in 1..=20 {
+        let body = json!({ "instances": [{ offset: n }] });
+        http.post("/v1/models/churn:predict", body.to_string()).ok();
+    }
+    wait_for(|| (compared(&mut admin, shadow)[0] == 20).then_some(()));
+}
+
+#[test]
+fn a_revision_with_two_roles_is_listed_once() {
+    let serving = Serving::start(config(), &[("churn", A)]);
+    let (mut http, mut admin) = (serving.http(), serving.admin());
+    admin.post("/admin/models/churn/swap", artifact(B)).ok();
+    admin.post("/admin/models/churn/canary?share=0.5", artifact(A)).ok();
+    assert_eq!(http.get("/v2/models/churn").ok()["versions"], json!(["1", "2"]));
+    let stats = http.get("/v2/models/churn/stats").ok();
+    assert_eq!(stats["model_stats"].as_array().map(Vec::len), Some(2));
 }
 
 #[test]

@@ -66,6 +66,29 @@ fn a_restart_changes_nothing() {
 }
 
 #[test]
+fn an_unloaded_model_keeps_its_artifact() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let models = [("churn", A), ("other", B)];
+    let serving = Serving::start(in_folder(folder.path()), &models);
+    let mut admin = serving.admin();
+    admin.post("/v2/repository/models/churn/unload", "").ok();
+    admin.post("/admin/models/other/swap", artifact(C)).ok();
+    drop(serving);
+    let serving = Serving::start(in_folder(folder.path()), &[]);
+    assert_eq!(current(&serving), 1);
+}
+
+#[test]
+fn an_artifact_that_was_lost_is_kept_again_when_it_comes_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let serving = Serving::start(in_folder(folder.path()), &[("churn", A)]);
+    let kept = folder.path().join("artifacts").join(format!("{}.zip", digest(A)));
+    fs::remove_file(&kept).expect("it is there");
+    assert_eq!(serving.admin().post("/admin/models/churn/swap", artifact(A)).ok()["number"], 1);
+    assert_eq!(fs::read(&kept).expect("kept"), artifact(A));
+}
+
+#[test]
 fn the_configuration_is_heard_when_it_names_something_new() {
     let folder = tempfile::tempdir().expect("a folder");
     let start = |case: &str| -> Value {
