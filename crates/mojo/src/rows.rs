@@ -116,9 +116,16 @@ impl Rows<'_> {
     #[inline]
     pub fn set(&mut self, row: usize, column: usize, cell: Cell<'_>) {
         match (&self.model.encoder.slots()[column], cell) {
-            (Slot::Number { at }, Cell::Number(value)) => {
+            (Slot::Number { at }, Cell::Number(value) | Cell::Double(value)) => {
                 self.raw[row * self.model.encoder.width + at] = value;
             }
+            (Slot::Levels { at, levels }, Cell::Text(_)) => match levels.look_up(cell) {
+                Lookup::Code(code) => {
+                    let place = row * self.model.encoder.width + at;
+                    levels.write(Some(code), &mut self.raw[place..]);
+                }
+                _ => self.encode(row, column, cell),
+            },
             _ => self.encode(row, column, cell),
         }
     }

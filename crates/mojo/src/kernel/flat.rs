@@ -19,9 +19,11 @@
 //! without any are walked by an instance that knows of none.
 #![expect(unsafe_code, reason = "a bounds check per step would be a third of the time")]
 
+use std::hint::{black_box, select_unpredictable};
+
 use super::Sum;
 use super::slots::{Look, Slots};
-use super::source::{Fork, Source, Test, Tree, each_test};
+use super::source::{Coder, Fork, Source, Test, Tree, each_test};
 
 /// Trees that one row walks through at the same time.
 const TREES: usize = 16;
@@ -30,50 +32,50 @@ pub(super) const ROWS: usize = 16;
 /// Nodes and tiles of a block stay in the second level of cache.
 pub(super) const BLOCK: usize = 1024;
 
-/// What a node holds, packed.
+/// What a node holds.
 trait Node: Copy {
-    const SLOTS_MAX: usize;
+    /// Above all slots: added to that of a test whose bound is a set, see [`FEW`].
+    const MARK: usize;
     const TREE_NODES_MAX: usize;
     fn new(slot: u32, bound: u32, delta: u32) -> Self;
-    fn slot(self) -> usize;
-    /// A number to be above of, place of a set, or bits of a leaf.
-    fn bound(self) -> u32;
-    fn delta(self) -> u32;
+    /// A number to be above of, a set or its place, or bits of a leaf.
+    fn bound(&self) -> u32;
+    /// The slot, and how far the left child is.
+    fn link(&self) -> (usize, u32);
 }
 
-/// 12 bits of slot, 20 bits of delta.
 #[derive(Debug, Clone, Copy)]
 #[repr(C, align(8))]
 struct Narrow {
     bound: u32,
+    /// 15 bits of slot and the mark, 16 bits of delta.
     link: u32,
 }
 
 impl Node for Narrow {
-    const SLOTS_MAX: usize = 1 << 12;
-    const TREE_NODES_MAX: usize = 1 << 20;
+    const MARK: usize = 1 << 15;
+    const TREE_NODES_MAX: usize = 1 << 16;
 
     fn new(slot: u32, bound: u32, delta: u32) -> Self {
-        Self { bound, link: slot << 20 | delta }
+        Self { bound, link: slot << 16 | delta }
     }
 
     #[inline(always)]
-    fn slot(self) -> usize {
-        (self.link >> 20) as usize
-    }
-
-    #[inline(always)]
-    fn bound(self) -> u32 {
+    fn bound(&self) -> u32 {
         self.bound
     }
 
+    /// Loaded by itself, so that the bound is an operand of its comparison: as one load of both halves
+    /// a step is two instructions longer.
     #[inline(always)]
-    fn delta(self) -> u32 {
-        self.link & 0xf_ffff
+    fn link(&self) -> (usize, u32) {
+        // SAFETY: a reference is valid to read.
+        let link = unsafe { std::ptr::read_volatile(&raw const self.link) };
+        ((link >> 16) as usize, link & 0xffff)
     }
 }
 
-/// For models of very many columns and trees of more than a million nodes.
+/// For models of very many columns and trees of more than 65,536 nodes.
 #[derive(Debug, Clone, Copy)]
 struct Wide {
     bound: u32,
@@ -82,7 +84,7 @@ struct Wide {
 }
 
 impl Node for Wide {
-    const SLOTS_MAX: usize = u32::MAX as usize;
+    const MARK: usize = 1 << 31;
     const TREE_NODES_MAX: usize = u32::MAX as usize;
 
     fn new(slot: u32, bound: u32, delta: u32) -> Self {
@@ -90,18 +92,13 @@ impl Node for Wide {
     }
 
     #[inline(always)]
-    fn slot(self) -> usize {
-        self.slot as usize
-    }
-
-    #[inline(always)]
-    fn bound(self) -> u32 {
+    fn bound(&self) -> u32 {
         self.bound
     }
 
     #[inline(always)]
-    fn delta(self) -> u32 {
-        self.delta
+    fn link(&self) -> (usize, u32) {
+        (self.slot as usize, self.delta)
     }
 }
 
@@ -115,21 +112,38 @@ enum Nodes {
 struct Root {
     at: u32,
     depth: u32,
+    sets: u8,
 }
 
-/// [`TREES`] trees, the last ones of which may be none.
+/// Trees without sets.
+const NONE: u8 = 0;
+/// Sets of up to [`INLINE`] codes are the bounds of their nodes. Those of more lie apart, and are so
+/// rare that a branch to them is guessed well.
+const FEW: u8 = 1;
+/// All sets lie apart.
+const MANY: u8 = 2;
+/// Codes that a bound has bits for: the last one says that the set lies apart.
+const INLINE: usize = 31;
+/// One in so many tests, at most, may ask for a set that lies apart where these are few.
+const APART_RARE: usize = 16;
+
+/// Trees that one row walks through at the same time: 16, 8 or 4, the last of which may be none.
 #[derive(Debug)]
 struct Group {
     at: [u32; TREES],
+    /// The steps that the deepest takes.
     depth: u32,
     trees: u32,
+    sets: u8,
 }
 
 /// All trees of a model.
 ///
 /// Invariants, on which the walks rely: the walk from a root never leaves `nodes`; the slot of a
-/// node is below `slots.len()`, and only those from `first_code` on have a set for a bound; the place of a set and the number of words that its column's codes
-/// ask for lie within `bits`; the last node is a leaf, as a tree of its own that fills up groups.
+/// node without its mark is below `slots.len()`, and only those from `first_code` on have a set for a
+/// bound; the place of a set and the number of words that its column's codes ask for lie within
+/// `bits`; the last node is a leaf, as a tree of its own that fills up groups. A tree of [`NONE`] is
+/// one of the others, too.
 #[derive(Debug)]
 pub(super) struct Flat {
     pub(super) slots: Slots,
@@ -139,8 +153,8 @@ pub(super) struct Flat {
     roots: Vec<Vec<Root>>,
     /// The same, as one row walks them.
     groups: Vec<Vec<Group>>,
-    /// First slot that holds a code; `None` if no test asks for a set.
-    first_code: Option<usize>,
+    /// First slot that holds a code, if there is any.
+    first_code: usize,
 }
 
 impl Flat {
@@ -168,7 +182,7 @@ impl Flat {
         if all >= u32::MAX as usize {
             return None;
         }
-        let narrow = slots.len() <= Narrow::SLOTS_MAX && largest <= Narrow::TREE_NODES_MAX;
+        let narrow = slots.len() <= Narrow::MARK && largest <= Narrow::TREE_NODES_MAX;
         let mut bits = Vec::with_capacity(set_bytes / 4 + 1);
         bits.push(0);
         let (nodes, bits, roots) = if narrow {
@@ -178,7 +192,7 @@ impl Flat {
             let (nodes, bits, roots) = Builder::<Wide>::new(&slots, all, bits).build(source);
             (Nodes::Wide(nodes), bits, roots)
         };
-        let first_code = (!slots.codes.is_empty()).then(|| slots.first_code() as usize);
+        let first_code = slots.first_code() as usize;
         let nowhere = match &nodes {
             Nodes::Narrow(nodes) => nodes.len() as u32 - 1,
             Nodes::Wide(nodes) => nodes.len() as u32 - 1,
@@ -187,7 +201,8 @@ impl Flat {
             let mut at = [nowhere; TREES];
             at.iter_mut().zip(roots).for_each(|(at, root)| *at = root.at);
             let depth = roots.iter().map(|root| root.depth).max().unwrap_or(0);
-            Group { at, depth, trees: roots.len() as u32 }
+            let sets = roots.iter().map(|root| root.sets).max().unwrap_or(NONE);
+            Group { at, depth, trees: roots.len() as u32, sets }
         };
         let groups = |roots: &Vec<Root>| roots.chunks(TREES).map(group).collect();
         let groups = roots.iter().map(groups).collect();
@@ -207,20 +222,21 @@ impl Flat {
     ///
     /// `keys`: the row, encoded as a tile of one.
     pub(super) fn add_row<S: Sum>(&self, keys: &[u32], sums: &mut [S]) {
+        match &self.nodes {
+            Nodes::Narrow(nodes) => self.add_row_to(nodes, keys, sums),
+            Nodes::Wide(nodes) => self.add_row_to(nodes, keys, sums),
+        }
+    }
+
+    fn add_row_to<N: Node, S: Sum>(&self, nodes: &[N], keys: &[u32], sums: &mut [S]) {
         assert_eq!(keys.len(), self.slots.len(), "a row of all slots");
+        let forest = Walked { nodes, bits: &self.bits, first_code: self.first_code };
         for (groups, sum) in self.groups.iter().zip(sums) {
-            match (&self.nodes, self.first_code) {
-                (Nodes::Narrow(nodes), None) => {
-                    row::<_, _, false>(nodes, &self.bits, 0, groups, keys, sum);
-                }
-                (Nodes::Narrow(nodes), Some(first)) => {
-                    row::<_, _, true>(nodes, &self.bits, first, groups, keys, sum);
-                }
-                (Nodes::Wide(nodes), None) => {
-                    row::<_, _, false>(nodes, &self.bits, 0, groups, keys, sum);
-                }
-                (Nodes::Wide(nodes), Some(first)) => {
-                    row::<_, _, true>(nodes, &self.bits, first, groups, keys, sum);
+            for group in groups {
+                match group.sets {
+                    NONE => row::<_, _, NONE>(forest, group, keys, sum),
+                    FEW => row::<_, _, FEW>(forest, group, keys, sum),
+                    _ => row::<_, _, MANY>(forest, group, keys, sum),
                 }
             }
         }
@@ -244,21 +260,28 @@ impl Flat {
         assert_eq!(tiles.len() / width * ROWS, sums.len(), "a sum for each row");
         assert_eq!(tiles.len() % width, 0, "whole tiles");
         let trees = trees.unwrap_or(0..self.roots[class].len());
-        for &root in &self.roots[class][trees] {
+        let roots = &self.roots[class][trees];
+        match &self.nodes {
+            Nodes::Narrow(nodes) => self.add_tiles_to(nodes, roots, tiles, sums),
+            Nodes::Wide(nodes) => self.add_tiles_to(nodes, roots, tiles, sums),
+        }
+    }
+
+    fn add_tiles_to<N: Node, S: Sum>(
+        &self,
+        nodes: &[N],
+        roots: &[Root],
+        tiles: &[u32],
+        sums: &mut [S],
+    ) {
+        let width = self.slots.len() * ROWS;
+        let forest = Walked { nodes, bits: &self.bits, first_code: self.first_code };
+        for &root in roots {
             for (tile, sums) in tiles.chunks_exact(width).zip(sums.as_chunks_mut().0) {
-                match (&self.nodes, self.first_code) {
-                    (Nodes::Narrow(nodes), None) => {
-                        rows::<_, _, false>(nodes, &self.bits, 0, root, tile, sums);
-                    }
-                    (Nodes::Narrow(nodes), Some(first)) => {
-                        rows::<_, _, true>(nodes, &self.bits, first, root, tile, sums);
-                    }
-                    (Nodes::Wide(nodes), None) => {
-                        rows::<_, _, false>(nodes, &self.bits, 0, root, tile, sums);
-                    }
-                    (Nodes::Wide(nodes), Some(first)) => {
-                        rows::<_, _, true>(nodes, &self.bits, first, root, tile, sums);
-                    }
+                match root.sets {
+                    NONE => rows::<_, _, NONE>(forest, root, tile, sums),
+                    FEW => rows::<_, _, FEW>(forest, root, tile, sums),
+                    _ => rows::<_, _, MANY>(forest, root, tile, sums),
                 }
             }
         }
@@ -285,24 +308,52 @@ impl<'a, N: Node> Builder<'a, N> {
     }
 
     fn build(mut self, source: &impl Source) -> (Vec<N>, Vec<u32>, Vec<Vec<Root>>) {
-        let mut tree = Tree::default();
+        let mut group: [Tree; TREES] = Default::default();
         for class in 0..source.classes() {
-            let mut roots = Vec::with_capacity(source.trees(class));
-            for index in 0..source.trees(class) {
-                tree.read(source, class, index);
-                roots.push(self.tree(source, &tree));
+            let trees = source.trees(class);
+            let mut roots = Vec::with_capacity(trees);
+            for first in (0..trees).step_by(TREES) {
+                let group = &mut group[..TREES.min(trees - first)];
+                let indices = first..;
+                indices.zip(group.iter_mut()).for_each(|(at, tree)| tree.read(source, class, at));
+                let sets = self.sets_of(group);
+                roots.extend(group.iter().map(|tree| self.tree(source, tree, sets)));
             }
             self.roots.push(roots);
         }
         self.nodes.push(N::new(0, 0, 0));
+        self.bits.shrink_to_fit();
         (self.nodes, self.bits, self.roots)
+    }
+
+    /// How trees that are walked together hold their sets.
+    fn sets_of(&self, trees: &[Tree]) -> u8 {
+        let (mut tests, mut sets, mut apart) = (0, 0, 0);
+        for test in trees.iter().flat_map(Tree::tests) {
+            tests += 1;
+            if let Test::Member { .. } = test
+                && let Look::Member { slot, .. } = self.slots.look(test)
+            {
+                sets += 1;
+                apart += usize::from(self.coder(slot).codes() > INLINE);
+            }
+        }
+        match (sets, apart) {
+            (0, _) => NONE,
+            (_, apart) if apart * APART_RARE <= tests => FEW,
+            _ => MANY,
+        }
+    }
+
+    fn coder(&self, slot: u32) -> &Coder {
+        &self.slots.codes[(slot - self.slots.first_code()) as usize]
     }
 
     /// Lays out a tree: the children of a node side by side, all below the left one before what is
     /// below the right one.
-    fn tree(&mut self, source: &impl Source, tree: &Tree) -> Root {
+    fn tree(&mut self, source: &impl Source, tree: &Tree, sets: u8) -> Root {
         let root = self.nodes.len();
-        let mut deepest = 0;
+        let (mut deepest, mut has_sets) = (0, false);
         self.nodes.push(N::new(0, 0, 0));
         let mut pending = vec![(0, root, 0)];
         while let Some((place, at, depth)) = pending.pop() {
@@ -316,118 +367,174 @@ impl<'a, N: Node> Builder<'a, N> {
                     pending.push((left, children, depth + 1));
                     let (slot, bound) = match self.slots.look(test) {
                         Look::Above { slot, bound } => (slot, bound),
-                        Look::Member { slot, set } => (slot, self.set(source, slot, set)),
+                        Look::Member { slot, set } => {
+                            has_sets = true;
+                            let mark = if sets == FEW { N::MARK as u32 } else { 0 };
+                            (slot | mark, self.set(source, slot, set, sets))
+                        }
                     };
                     N::new(slot, bound, (children - at) as u32)
                 }
             };
         }
-        Root { at: root as u32, depth: deepest }
+        Root { at: root as u32, depth: deepest, sets: if has_sets { sets } else { NONE } }
     }
 
-    fn set(&mut self, source: &impl Source, slot: u32, set: u32) -> u32 {
-        let place = self.bits.len();
-        let coder = self.slots.codes[(slot - self.slots.first_code()) as usize];
+    /// The bound of a node that tests a set.
+    fn set(&mut self, source: &impl Source, slot: u32, set: u32, sets: u8) -> u32 {
+        let codes = self.coder(slot).codes();
         self.words.clear();
-        self.words.resize(coder.codes().div_ceil(64), 0);
+        self.words.resize(codes.div_ceil(64), 0);
         source.set(set, &mut self.words);
+        if sets == FEW && codes <= INLINE {
+            return self.words[0] as u32;
+        }
+        let place = self.bits.len() as u32;
         self.bits.extend(self.words.iter().flat_map(|&word| [word as u32, (word >> 32) as u32]));
-        SET + place as u32
+        place + if sets == FEW { APART } else { SET }
     }
 }
 
-/// Added to the place of a set, which makes a bound that no code is above of.
+/// Added to the place of a set where sets are [`MANY`], which makes a bound that no code is above of.
 const SET: u32 = 1 << 30;
+/// Added to the place of a set that lies apart where such sets are [`FEW`].
+const APART: u32 = 1 << 31;
 
-/// One step from a node: how far it is to the next one.
-///
-/// # Safety
-/// `node` is one of a [`Flat`] and `key` the value of its slot, `bits` and `first_code` are its own.
-#[inline(always)]
-unsafe fn step<N: Node, const SETS: bool>(
-    node: N,
-    key: u32,
-    bits: &[u32],
+/// What walks go through.
+#[derive(Debug, Clone, Copy)]
+struct Walked<'a, N> {
+    nodes: &'a [N],
+    bits: &'a [u32],
     first_code: usize,
-) -> u32 {
-    let above = u32::from(key > node.bound());
-    if !SETS {
-        return node.delta() + above;
-    }
-    // Both answers, one of which is none: a branch would be guessed wrongly half of the time. No
-    // code is above the bound that a set is, and the first word has no bits.
-    let place = (key >> 5).wrapping_add(node.bound().wrapping_sub(SET));
-    let place = if node.slot() < first_code { 0 } else { place };
-    // SAFETY: the code is one of its column's, and the set that `bound` leads to has a bit for each
-    // of them; for other tests the word is the first.
-    let word = unsafe { *bits.get_unchecked(place as usize) };
-    node.delta() + (word >> (key & 31) & 1 | above)
 }
 
-/// Takes 16 walks some steps on, each a variable of its own, which `black_box` makes the compiler keep:
-/// else it puts some of them side by side in vectors, as it does with an array, and takes them out
-/// again for each step (7.7 ns for 6.2).
-macro_rules! walk_16 {
-    ($at:ident, $depth:expr, $step:expr) => {
-        walk_16!($at, $depth, $step, a 0 b 1 c 2 d 3 e 4 f 5 g 6 h 7 i 8 j 9 k 10 l 11 m 12 n 13 o 14 p 15)
+impl<N: Node> Walked<'_, N> {
+    /// The node that follows for a row whose key of a slot `keys` gives the place of.
+    ///
+    /// # Safety
+    /// `at` is a place that a walk from a root comes to; the places of all slots are in `keys`, and
+    /// the values there are keys of those slots.
+    #[inline(always)]
+    unsafe fn step<const SETS: u8>(
+        self,
+        at: u32,
+        keys: &[u32],
+        place: impl Fn(usize) -> usize,
+    ) -> u32 {
+        // SAFETY: walks from a root stay within the nodes.
+        let node = unsafe { self.nodes.get_unchecked(at as usize) };
+        let (slot, delta) = node.link();
+        let unmarked = if SETS == FEW { slot & !N::MARK } else { slot };
+        // SAFETY: as the caller says.
+        let key = unsafe { *keys.get_unchecked(place(unmarked)) };
+        let bound = node.bound();
+        let above = u32::from(key > bound);
+        // Both answers, one of which counts: a branch would be guessed wrongly half of the time.
+        let right = match SETS {
+            NONE => above,
+            FEW => {
+                let is_set = slot & N::MARK != 0;
+                if is_set && bound & APART != 0 {
+                    apart(self.bits, bound - APART, key)
+                } else {
+                    select_unpredictable(is_set, bound >> (key & 31) & 1, above)
+                }
+            }
+            _ => {
+                // No code is above the bound that a set is, and the first word has no bits.
+                let place = (key >> 5).wrapping_add(bound.wrapping_sub(SET));
+                let place = if slot < self.first_code { 0 } else { place };
+                // SAFETY: the code is one of its column's, and the set that `bound` leads to has a
+                // bit for each of them; for other tests the word is the first.
+                let word = unsafe { *self.bits.get_unchecked(place as usize) };
+                word >> (key & 31) & 1 | above
+            }
+        };
+        at + delta + right
+    }
+}
+
+/// Whether a set that lies at a place of `bits` holds a code.
+#[cold]
+fn apart(bits: &[u32], place: u32, code: u32) -> u32 {
+    bits[(place + (code >> 5)) as usize] >> (code & 31) & 1
+}
+
+/// Takes walks some steps on. Where each is stays in memory: the compiler would put some side by
+/// side in vectors, and take them out again for each step (7.7 ns for 6.2), or copy those that it
+/// has no register for from place to place. For trees of one row volatile places do it; for rows of
+/// one tree, whose keys are further apart to compute, `black_box` is faster by an eighth.
+macro_rules! walk {
+    (rows $at:ident, $depth:expr, $step:expr) => {
+        walk!(rows $at, $depth, $step, a 0 b 1 c 2 d 3 e 4 f 5 g 6 h 7 i 8 j 9 k 10 l 11 m 12 n 13 o 14 p 15)
     };
-    ($at:ident, $depth:expr, $step:expr, $($walk:ident $place:literal)*) => {
+    (rows $at:ident, $depth:expr, $step:expr, $($walk:ident $place:literal)*) => {{
         let step = $step;
         $(let mut $walk = $at[$place];)*
         for _ in 0..$depth {
-            $($walk = std::hint::black_box(step($walk, $place));)*
+            $($walk = black_box(step($walk, $place));)*
         }
         $($at[$place] = $walk;)*
+    }};
+    (16, $at:ident, $depth:expr, $step:expr) => {
+        walk!($at, $depth, $step, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15)
     };
+    (8, $at:ident, $depth:expr, $step:expr) => {
+        walk!($at, $depth, $step, 0 1 2 3 4 5 6 7)
+    };
+    (4, $at:ident, $depth:expr, $step:expr) => {
+        walk!($at, $depth, $step, 0 1 2 3)
+    };
+    ($at:ident, $depth:expr, $step:expr, $($walk:literal)*) => {{
+        let step = $step;
+        for _ in 0..$depth {
+            // SAFETY: references are valid to read and to write.
+            $(unsafe {
+                let at = &raw mut $at[$walk];
+                at.write_volatile(step(at.read_volatile(), $walk));
+            })*
+        }
+    }};
 }
 
-/// The walks of one row through the trees of a class, [`TREES`] at a time.
+/// The walks of one row through a group's trees.
 #[inline(never)]
-fn row<N: Node, S: Sum, const SETS: bool>(
-    nodes: &[N],
-    bits: &[u32],
-    first_code: usize,
-    groups: &[Group],
+fn row<N: Node, S: Sum, const SETS: u8>(
+    forest: Walked<'_, N>,
+    group: &Group,
     keys: &[u32],
     sum: &mut S,
 ) {
-    for group in groups {
-        let mut at = group.at;
-        walk_16!(at, group.depth, |at: u32, _| {
-            // SAFETY: walks from a root stay within the nodes, slots are below the length of
-            // `keys`, which the caller has checked.
-            unsafe {
-                let node = *nodes.get_unchecked(at as usize);
-                let key = *keys.get_unchecked(node.slot());
-                at + step::<N, SETS>(node, key, bits, first_code)
-            }
-        });
-        for at in &at[..group.trees as usize] {
-            sum.plus(S::of(f32::from_bits(nodes[*at as usize].bound())));
-        }
+    let step = |at: u32, _: usize| {
+        // SAFETY: slots are below the length of `keys`, which the caller has checked, and walks
+        // start at roots.
+        unsafe { forest.step::<SETS>(at, keys, |slot| slot) }
+    };
+    let mut at = group.at;
+    match group.trees {
+        9.. => walk!(16, at, group.depth, step),
+        5..=8 => walk!(8, at, group.depth, step),
+        _ => walk!(4, at, group.depth, step),
+    }
+    for at in &at[..group.trees as usize] {
+        sum.plus(S::of(f32::from_bits(forest.nodes[*at as usize].bound())));
     }
 }
 
 /// The walks of a tile's rows through one tree.
-fn rows<N: Node, S: Sum, const SETS: bool>(
-    nodes: &[N],
-    bits: &[u32],
-    first_code: usize,
+fn rows<N: Node, S: Sum, const SETS: u8>(
+    forest: Walked<'_, N>,
     root: Root,
     tile: &[u32],
     sums: &mut [S; ROWS],
 ) {
     let mut at = [root.at; ROWS];
-    walk_16!(at, root.depth, |at: u32, place: usize| {
-        // SAFETY: walks from a root stay within the nodes, a tile has `ROWS` values for each slot,
-        // which the caller has checked.
-        unsafe {
-            let node = *nodes.get_unchecked(at as usize);
-            let key = *tile.get_unchecked(node.slot() * ROWS + place);
-            at + step::<N, SETS>(node, key, bits, first_code)
-        }
+    walk!(rows at, root.depth, |at: u32, row: usize| {
+        // SAFETY: a tile has `ROWS` values for each slot, which the caller has checked, and walks
+        // start at a root.
+        unsafe { forest.step::<SETS>(at, tile, |slot| slot * ROWS + row) }
     });
     for (sum, at) in sums.iter_mut().zip(at) {
-        sum.plus(S::of(f32::from_bits(nodes[at as usize].bound())));
+        sum.plus(S::of(f32::from_bits(forest.nodes[at as usize].bound())));
     }
 }

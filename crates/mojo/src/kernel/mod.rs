@@ -313,7 +313,8 @@ fn add_sliced<S: Sum>(
                     (Item::Walk(trees), Some(flat)) => {
                         let own = scratch.sums.as_flattened_mut();
                         let rows = scratch.keys.len() / flat.slots.len();
-                        flat.add_tiles(class, Some(trees.clone()), &scratch.keys, &mut own[..rows]);
+                        let (trees, own) = (Some(trees.clone()), &mut own[..rows]);
+                        flat.add_tiles(class, trees, &scratch.keys, own);
                     }
                     (Item::Walk(_), None) => unreachable!("walks have a flat form"),
                 }

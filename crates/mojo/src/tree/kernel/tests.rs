@@ -40,6 +40,8 @@ struct Shape {
     thresholds: usize,
     /// Levels of the largest domain.
     levels: usize,
+    /// One in so many tests that would ask for the larger domains does.
+    rare: usize,
 }
 
 /// Columns 0 to 3 are numbers, 4 to 6 have levels.
@@ -113,7 +115,10 @@ fn grow(forest: &mut Forest, random: &mut Random, shape: &Shape, depth: usize) {
         forest.nodes.push(Arena { value: value.to_bits(), right: 0, column: 0, flags: LEAF });
         return;
     }
-    let column = random.below(COLUMNS);
+    let column = match random.below(COLUMNS) {
+        5.. if !random.is(shape.rare) => 4,
+        column => column,
+    };
     let mut flags = if random.is(2) { NA_LEFT } else { 0 };
     let is_set = if column >= 4 { !random.is(8) } else { random.is(30) };
     if random.is(10) {
@@ -253,10 +258,12 @@ proptest! {
         depth in 0_usize..11,
         stop in 4_usize..30,
         thresholds in prop_oneof![Just(3_usize), Just(200), Just(5_000)],
-        levels in prop_oneof![Just(3_usize), Just(60), Just(1_000)],
+        levels in prop_oneof![Just(3_usize), Just(29), Just(30), Just(60), Just(1_000)],
+        rare in prop_oneof![Just(1_usize), Just(20), Just(200)],
         batch in 1_usize..600,
     ) {
-        let shape = Shape { seed, rules, trees, classes, depth, stop, thresholds, levels };
+        let shape =
+            Shape { seed, rules, trees, classes, depth, stop, thresholds, levels, rare };
         check(&forest(&shape), &shape, &[batch, 1, 13, 64]);
     }
 }
@@ -270,13 +277,16 @@ const SHAPE: Shape = Shape {
     stop: 50,
     thresholds: 100,
     levels: 60,
+    rare: 1,
 };
 
 #[test]
 fn domains_of_50_000_levels() {
     for (seed, rules) in [(1, Rules::Plain), (2, Rules::Ranges), (3, Rules::Domains)] {
-        let shape = Shape { seed, rules, levels: 50_000, depth: 5, trees: 4, ..SHAPE };
-        check(&forest(&shape), &shape, &[3, 200]);
+        for rare in [1, 40] {
+            let shape = Shape { seed, rules, levels: 50_000, depth: 5, trees: 4, rare, ..SHAPE };
+            check(&forest(&shape), &shape, &[3, 200]);
+        }
     }
     // More codes than 16 bits tell apart.
     let shape = Shape { levels: 70_000, depth: 4, trees: 3, ..SHAPE };
@@ -302,31 +312,61 @@ fn more_than_65_535_thresholds_in_a_column() {
     check(&forest, &shape, &[2, 70]);
 }
 
+/// The sets of each number of levels around the 29 that a node holds itself, under all rules.
+#[test]
+fn sets_that_nodes_hold_themselves() {
+    for (seed, rules) in [(1, Rules::Plain), (2, Rules::Ranges), (3, Rules::Domains)] {
+        for levels in [1, 2, 28, 29, 30, 31, 32, 33] {
+            for rare in [1, 12, 100] {
+                let shape = Shape { seed, rules, levels, rare, trees: 20, ..SHAPE };
+                check(&forest(&shape), &shape, &[1, 7, 100]);
+            }
+        }
+    }
+}
+
+#[test]
+fn trees_at_the_edge_of_what_a_small_node_can_skip() {
+    // The root, a chain to the left of it, and a split to the right, which skips the chain.
+    for chain in [32_765_u32, 32_766] {
+        let mut forest = forest(&Shape { trees: 1, depth: 0, ..SHAPE });
+        let split =
+            |value: f32, right, column| Arena { value: value.to_bits(), right, column, flags: 0 };
+        let leaf =
+            |at: u32| Arena { value: (at as f32).to_bits(), right: 0, column: 0, flags: LEAF };
+        let threshold = |at: u32| 3.5 - 7.0 * at as f32 / chain as f32;
+        forest.nodes = vec![split(0.0, 2 * chain + 2, 0)];
+        forest.nodes.extend((0..chain).map(|at| split(threshold(at), 2 * chain + 1 - at, 1)));
+        forest.nodes.extend((0..=chain).map(leaf));
+        forest.nodes.extend([split(1.0, 2 * chain + 4, 2), leaf(chain + 1), leaf(chain + 2)]);
+        check(&forest, &SHAPE, &[1, 30]);
+    }
+}
+
 #[test]
 fn a_model_of_more_slots_than_a_small_node_tells_apart() {
-    let columns = 5_000;
+    let columns = 40_000;
     let mut forest = forest(&SHAPE);
     forest.levels = vec![i64::MAX; columns];
-    forest.nodes.clear();
-    let split = |column| Arena { value: 0, right: 2 * u32::from(column) + 2, column, flags: 0 };
-    for column in 0..columns as u16 {
-        let leaf = f32::from(column).to_bits();
-        forest
-            .nodes
-            .extend([split(column), Arena { value: leaf, right: 0, column: 0, flags: LEAF }]);
-    }
-    forest.nodes.push(Arena { value: 7, right: 0, column: 0, flags: LEAF });
-    forest.roots = vec![vec![0]];
+    let leaf =
+        |value: u16| Arena { value: f32::from(value).to_bits(), right: 0, column: 0, flags: LEAF };
+    // A tree for each column: 1 if the value is below 0.
+    let tree = |column: u16| {
+        let right = 3 * u32::from(column) + 2;
+        [Arena { value: 0, right, column, flags: 0 }, leaf(1), leaf(0)]
+    };
+    forest.nodes = (0..columns as u16).flat_map(tree).collect();
+    forest.roots = vec![(0..columns as u32).map(|tree| 3 * tree).collect()];
     let mut scratch = Scratch::default();
-    for last in [0, 17, 4_095, 4_096, 4_999] {
+    for last in [0, 17, 32_766, 32_767, 32_768, 39_999] {
         let mut row = vec![1.0; columns];
         row[last] = -1.0;
-        for batch in [1, 40] {
+        for batch in [1, 14] {
             let mut sums = vec![0.0; batch];
             let (rows, places) = (row.repeat(batch), Places { stride: 1, first: 0 });
             let kernels = &forest.kept.kernels;
             assert!(kernels.add(&forest, &rows, columns, &mut sums, places, &mut scratch));
-            assert_eq!(sums, vec![last as f64; batch]);
+            assert_eq!(sums, vec![1.0; batch], "column {last}");
         }
     }
 }
