@@ -58,17 +58,13 @@ impl stemson_options {
 
     /// The parts of an answer that are numbers, in H2O's order.
     fn parts(self, model: &Model) -> Result<Vec<Part>, Failure> {
-        if self.calibrated {
-            model.check_offer(Part::Calibrated)?;
-        }
-        let wanted = |part: &Part| {
-            (part.is_tabular() || *part == Part::Index)
-                && *part != Part::Label
-                && part.kind() != PartKind::Text
-                && (*part != Part::Calibrated || self.calibrated)
-        };
-        let parts = model.parts(self.options())?;
-        Ok(parts.into_iter().filter(wanted).collect())
+        let parts = model.table_parts(self.options(), self.calibrated)?;
+        // The label by its place.
+        let numbers = parts.into_iter().map(|part| match part {
+            Part::Label => Part::Index,
+            part => part,
+        });
+        Ok(numbers.filter(|part| part.kind() != PartKind::Text).collect())
     }
 }
 

@@ -206,9 +206,14 @@ impl Part {
         )
     }
 
-    /// Whether H2O's tables of predictions have it; all others are for JSON and tensors.
-    pub fn is_tabular(self) -> bool {
-        !matches!(self, Self::Index | Self::ReconstructedRow | Self::Original | Self::Average)
+    /// Whether it is columns of a table of predictions, as H2O's have them; all others are for JSON
+    /// and tensors. `calibrated`: whether calibrated probabilities are asked for.
+    pub fn is_column(self, calibrated: bool) -> bool {
+        match self {
+            Self::Index | Self::ReconstructedRow | Self::Original | Self::Average => false,
+            Self::Calibrated => calibrated,
+            _ => true,
+        }
     }
 }
 
@@ -257,6 +262,19 @@ impl Model {
             self.check_offer(part)?;
             parts.push(part);
         }
+        Ok(parts)
+    }
+
+    /// Those of [`Model::parts`] that are the columns of a table.
+    ///
+    /// # Errors
+    /// The model does not offer an explanation, or calibrated probabilities, that are asked for.
+    pub fn table_parts(&self, options: Options, calibrated: bool) -> Result<Vec<Part>, NotOffered> {
+        if calibrated {
+            self.check_offer(Part::Calibrated)?;
+        }
+        let mut parts = self.parts(options)?;
+        parts.retain(|part| part.is_column(calibrated));
         Ok(parts)
     }
 

@@ -46,13 +46,7 @@ impl Asked {
 
     /// The parts of an answer that become columns, in H2O's order.
     pub(crate) fn parts(self, py: Python<'_>, model: &Model) -> PyResult<Vec<Part>> {
-        if self.calibrated {
-            let offered = model.check_offer(Part::Calibrated);
-            offered.map_err(|error| errors::not_offered(py, &error))?;
-        }
-        let parts = model.parts(self.options).map_err(|error| errors::not_offered(py, &error))?;
-        let is_column =
-            |part: &Part| part.is_tabular() && (*part != Part::Calibrated || self.calibrated);
-        Ok(parts.into_iter().filter(is_column).collect())
+        let parts = model.table_parts(self.options, self.calibrated);
+        parts.map_err(|error| errors::not_offered(py, &error))
     }
 }

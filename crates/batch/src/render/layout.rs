@@ -36,9 +36,7 @@ pub(crate) struct Group {
 impl Layout {
     /// `words`: the columns of the input, where the model's schema is open.
     pub(crate) fn plan(model: &Model, job: &Job, words: &[String]) -> Result<Self, BatchError> {
-        if job.calibrated {
-            model.check_offer(Part::Calibrated)?;
-        }
+        let shown = model.table_parts(job.options, job.calibrated)?;
         let mut width = 0;
         let groups = model.parts(job.options)?.into_iter().map(|part| {
             let mut names = match part {
@@ -46,7 +44,7 @@ impl Layout {
                 _ => model.part_columns(part),
             };
             width += names.len();
-            if !part.is_tabular() || (part == Part::Calibrated && !job.calibrated) {
+            if !shown.contains(&part) {
                 names.clear();
             }
             names.iter_mut().for_each(|name| name.insert_str(0, &job.prefix));

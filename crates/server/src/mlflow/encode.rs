@@ -50,10 +50,8 @@ fn groups(scored: &Scored) -> Vec<Group> {
         out
     };
     let parts = scored.face().parts.iter().copied().chain(scored.ask().explanations());
-    let is_shown =
-        |part: &Part| part.is_tabular() && (*part != Part::Calibrated || scored.ask().calibrated);
     parts
-        .filter(is_shown)
+        .filter(|part| part.is_column(scored.ask().calibrated))
         .map(|part| {
             let names = scored.model().part_columns(part).iter().map(quoted).collect();
             Group { part, names }
