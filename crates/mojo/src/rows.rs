@@ -130,9 +130,31 @@ impl Rows<'_> {
         }
     }
 
+    /// Sets the cells of a column, from the first row on: NaN is absent.
+    ///
+    /// # Panics
+    /// If there is no such column, or more values than rows in a column that is not numeric.
+    pub fn set_numbers(&mut self, column: usize, values: impl IntoIterator<Item = f64>) {
+        let model = self.model;
+        let Slot::Number { at } = model.encoder.slots()[column] else {
+            for (row, value) in values.into_iter().enumerate() {
+                let cell = if value.is_nan() { Cell::Absent } else { Cell::Number(value) };
+                self.set(row, column, cell);
+            }
+            return;
+        };
+        let rows = self.raw.chunks_exact_mut(model.encoder.width);
+        for (raw, value) in rows.zip(values) {
+            // What is absent stays what it was, NaN.
+            if !value.is_nan() {
+                raw[at] = value;
+            }
+        }
+    }
+
     /// Sets the cells of a column from a dictionary: `keys` has the place of each row's value,
     /// `None` where it is absent, and `value` gives the value at a place, of `values` there are.
-    /// Each is looked up once.
+    /// Each is looked up once, if there are no more than rows.
     ///
     /// # Panics
     /// If there is no such column, or more keys than rows.
@@ -143,16 +165,17 @@ impl Rows<'_> {
         value: impl Fn(usize) -> Cell<'v>,
         keys: impl IntoIterator<Item = Option<usize>>,
     ) {
-        let model = self.model;
+        let (model, rows) = (self.model, self.len());
         let keyed = keys.into_iter().enumerate().filter_map(|(row, key)| Some((row, key?)));
         let Slot::Levels { at, levels } = &model.encoder.slots()[column] else {
             return keyed.for_each(|(row, key)| self.set(row, column, value(key)));
         };
-        let mut known: Vec<Option<Lookup>> = vec![None; values];
-        for (row, key) in keyed {
+        // A dictionary that is larger than the piece of rows is not worth a table of its own.
+        let mut known: Vec<Option<Lookup>> = vec![None; if values <= rows { values } else { 0 }];
+        for (row, key) in keyed.filter(|(_, key)| *key < values) {
             let found = match known.get_mut(key) {
                 Some(known) => *known.get_or_insert_with(|| levels.look_up(value(key))),
-                None => continue,
+                None => levels.look_up(value(key)),
             };
             match found {
                 Lookup::Code(code) => {

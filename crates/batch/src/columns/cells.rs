@@ -58,32 +58,63 @@ pub(crate) fn words<'a>(
     words
 }
 
-/// Sets a column of the rows.
+/// Sets a column of the rows; the commonest types without a match per value.
 fn set(array: &dyn Array, column: usize, names: &Names, rows: &mut Rows<'_>) {
-    let read = |row| match cell(array, row) {
-        Cell::Text(text) if names.is_na(text) => Cell::Absent,
-        cell => cell,
-    };
     match array.data_type() {
-        DataType::Float64 => {
-            // The commonest column, without a match per value.
-            for (row, value) in array.as_primitive::<Float64Type>().iter().enumerate() {
-                rows.set(row, column, value.map_or(Cell::Absent, number));
-            }
-        }
+        DataType::Float64 => numbers::<Float64Type>(array, column, rows, |value| value),
+        DataType::Float32 => numbers::<Float32Type>(array, column, rows, f64::from),
+        DataType::Int32 => numbers::<Int32Type>(array, column, rows, f64::from),
+        DataType::Int64 => numbers::<Int64Type>(array, column, rows, |value| value as f64),
+        DataType::Utf8 => texts(array.as_string::<i32>().iter(), column, names, rows),
+        DataType::LargeUtf8 => texts(array.as_string::<i64>().iter(), column, names, rows),
+        DataType::Utf8View => texts(array.as_string_view().iter(), column, names, rows),
         DataType::Dictionary(..) => {
             let dictionary = array.as_any_dictionary();
             let values = &**dictionary.values();
             let keys = dictionary.normalized_keys();
             let places = dictionary.keys();
             let keys = (0..places.len()).map(|row| places.is_valid(row).then(|| keys[row]));
-            let of_key = |key| match cell(values, key) {
-                Cell::Text(text) if names.is_na(text) => Cell::Absent,
-                cell => cell,
-            };
+            let of_key = |key| told(cell(values, key), names);
             rows.set_from_dictionary(column, values.len(), of_key, keys);
         }
-        _ => (0..array.len()).for_each(|row| rows.set(row, column, read(row))),
+        _ => {
+            for row in 0..array.len() {
+                rows.set(row, column, told(cell(array, row), names));
+            }
+        }
+    }
+}
+
+/// A cell as the job reads it: some words say nothing.
+fn told<'c>(cell: Cell<'c>, names: &Names) -> Cell<'c> {
+    match cell {
+        Cell::Text(text) if names.is_na(text) => Cell::Absent,
+        cell => cell,
+    }
+}
+
+fn texts<'t>(
+    texts: impl Iterator<Item = Option<&'t str>>,
+    column: usize,
+    names: &Names,
+    rows: &mut Rows<'_>,
+) {
+    for (row, text) in texts.enumerate() {
+        rows.set(row, column, text.map_or(Cell::Absent, |text| told(Cell::Text(text), names)));
+    }
+}
+
+fn numbers<T: ArrowPrimitiveType>(
+    array: &dyn Array,
+    column: usize,
+    rows: &mut Rows<'_>,
+    wide: impl Fn(T::Native) -> f64,
+) {
+    let array = array.as_primitive::<T>();
+    if array.null_count() == 0 {
+        rows.set_numbers(column, array.values().iter().map(|value| wide(*value)));
+    } else {
+        rows.set_numbers(column, array.iter().map(|value| value.map_or(f64::NAN, &wide)));
     }
 }
 
