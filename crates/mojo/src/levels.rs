@@ -101,7 +101,7 @@ impl Levels {
             Cell::Number(number) | Cell::Double(number) if number.is_nan() => {
                 return Lookup::Missing;
             }
-            Cell::Number(number) => self.code_of_number(number),
+            Cell::Number(number) => self.of_number(number).map(|(_, code)| code),
             Cell::Bool(flag) => self.codes.get(if flag { "true" } else { "false" }).copied(),
             Cell::Level(level) => self.code_of_level.get(level as usize).copied().flatten(),
             Cell::Double(_) => return Lookup::Foreign("Double"),
@@ -110,19 +110,23 @@ impl Levels {
         code.map_or(Lookup::Unknown, Lookup::Code)
     }
 
-    fn code_of_number(&self, number: f64) -> Option<u32> {
+    /// The level that a number stands for, `1` or else `1.0`, and its code.
+    pub(crate) fn of_number(&self, number: f64) -> Option<(&str, u32)> {
         let whole = number.trunc() == number && number.abs() < 1e15;
-        let spelled = if whole { self.code_of_integer(number as i64) } else { None };
-        spelled.or_else(|| self.codes.get(crate::java::double_to_string(number).as_str()).copied())
+        let spelled = if whole { self.of_integer(number as i64) } else { None };
+        spelled.or_else(|| self.of_text(crate::java::double_to_string(number).as_str()))
     }
 
-    fn code_of_integer(&self, number: i64) -> Option<u32> {
+    fn of_integer(&self, number: i64) -> Option<(&str, u32)> {
         let mut digits = [0_u8; 20];
         let mut rest = &mut digits[..];
         write!(rest, "{number}").ok()?;
         let unused = rest.len();
-        let text = std::str::from_utf8(&digits[..digits.len() - unused]).ok()?;
-        self.codes.get(text).copied()
+        self.of_text(std::str::from_utf8(&digits[..digits.len() - unused]).ok()?)
+    }
+
+    fn of_text(&self, text: &str) -> Option<(&str, u32)> {
+        self.codes.get_key_value(text).map(|(level, code)| (&**level, *code))
     }
 
     /// `code`: `None` is missing. `raw` starts at the column's place.

@@ -4,11 +4,12 @@ use crate::archive::Archive;
 use crate::calibration::Calibration;
 use crate::details::{Details, VariableImportance};
 use crate::digest::Digest;
-use crate::encode::{self, Encoder, Encoding, ModelColumns, Original};
+use crate::encode::{self, Encoder, Encoding, ModelColumns, Original, Slot};
 use crate::error::{LoadError, Warning};
 use crate::explain::{Explainer, Offers, stage_names, tree_names};
 use crate::gam::Splines;
 use crate::head::{self, Category, Head};
+use crate::java;
 use crate::limits::Limits;
 use crate::part::Part;
 use crate::quirk::refuse_lost_encoding;
@@ -251,6 +252,20 @@ impl Model {
     /// Number of trees, of all classes together.
     pub fn n_trees(&self) -> Option<usize> {
         self.scorer.algorithm.trees()
+    }
+
+    /// The text that stands for a number beside texts in a column of the schema: of a categorical
+    /// one the level that [`Cell::Number`](crate::Cell::Number) would be, if there is one, else
+    /// what Java writes. NaN has none.
+    ///
+    /// # Panics
+    /// If there is no such column.
+    pub fn spell(&self, column: usize, number: f64) -> String {
+        let level = match &self.encoder.slots()[column] {
+            Slot::Levels { levels, .. } => levels.of_number(number),
+            _ => None,
+        };
+        level.map_or_else(|| java::double_to_string(number), |(level, _)| level.to_owned())
     }
 
     /// Whether no `exp`, `log` or `pow` stands between the raw row and the answer, so that the

@@ -22,8 +22,10 @@ use arrow_array::{
 use arrow_buffer::{ArrowNativeType, Buffer, NullBuffer, ScalarBuffer};
 use arrow_schema::{Field, Schema};
 use arrow_select::take::take;
+use foldhash::fast::RandomState;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
+use stemson_mojo::Model;
 
 use crate::errors;
 use crate::row::{Scalar, scalar};
@@ -33,6 +35,8 @@ use crate::row::{Scalar, scalar};
 #[pyclass(module = "stemson._native")]
 #[derive(Debug)]
 pub(crate) struct Columns {
+    /// Whose levels say how a number is spelled that stands beside texts.
+    model: Arc<Model>,
     rows: usize,
     fields: Vec<Field>,
     arrays: Vec<ArrayRef>,
@@ -86,7 +90,7 @@ impl Columns {
         categories: &Bound<'_, PyList>,
     ) -> PyResult<()> {
         let py = codes.py();
-        let values = Self::objects(name, categories)?;
+        let values = self.objects(name, categories)?;
         let values = match values.as_any_dictionary_opt() {
             Some(spelled) => take(spelled.values(), spelled.keys(), None)
                 .map_err(|error| errors::column_type(py, name, &error.to_string()))?,
@@ -109,7 +113,7 @@ impl Columns {
     /// A column of any objects: `None` and NaN are nothing; text, numbers, booleans and times may
     /// stand beside each other.
     fn add_objects(&mut self, name: &str, objects: &Bound<'_, PyList>) -> PyResult<()> {
-        let column = Self::objects(name, objects)?;
+        let column = self.objects(name, objects)?;
         self.add(objects.py(), name, column)
     }
 
@@ -119,8 +123,8 @@ impl Columns {
 }
 
 impl Columns {
-    pub(crate) fn new(rows: usize) -> Self {
-        Self { rows, fields: Vec::new(), arrays: Vec::new() }
+    pub(crate) fn new(model: Arc<Model>, rows: usize) -> Self {
+        Self { model, rows, fields: Vec::new(), arrays: Vec::new() }
     }
 
     /// All of them. The arrays are shared, not copied.
@@ -145,13 +149,18 @@ impl Columns {
         errors::column_type(py, name, &message)
     }
 
-    fn objects(name: &str, objects: &Bound<'_, PyList>) -> PyResult<ArrayRef> {
+    fn objects(&self, name: &str, objects: &Bound<'_, PyList>) -> PyResult<ArrayRef> {
         let mut found = Found::default();
         let mut pool = Pool::default();
         for object in objects.iter() {
             pool.push(&object, name, &mut found)?;
         }
-        Ok(pool.column(found))
+        let place = self.model.schema().index_of(name);
+        let spell = |number: f64| match place {
+            Some(place) => self.model.spell(place, number),
+            None => number.to_string(),
+        };
+        Ok(pool.column(found, spell))
     }
 }
 
@@ -167,7 +176,7 @@ struct Found {
 #[derive(Debug, Default)]
 struct Pool {
     /// By address. The list keeps the objects alive, so no address comes twice.
-    places: HashMap<usize, u32>,
+    places: HashMap<usize, u32, RandomState>,
     values: Vec<Scalar<'static>>,
     keys: Vec<u32>,
 }
@@ -200,7 +209,7 @@ impl Pool {
     }
 
     /// Text where there is any, else numbers or booleans.
-    fn column(self, found: Found) -> ArrayRef {
+    fn column(self, found: Found, spell: impl Fn(f64) -> String) -> ArrayRef {
         let each = |keys: &[u32]| keys.iter().map(|key| *key as usize).collect::<Vec<_>>();
         let values = &self.values;
         match found {
@@ -224,19 +233,19 @@ impl Pool {
                 }
                 Arc::new(column.finish())
             }
-            _ => self.text(),
+            _ => self.text(spell),
         }
     }
 
     /// A dictionary of the distinct values, numbers and booleans spelled out.
-    fn text(self) -> ArrayRef {
+    fn text(self, spell: impl Fn(f64) -> String) -> ArrayRef {
         let mut values = StringBuilder::new();
         for value in &self.values {
             match value {
                 Scalar::Nothing => values.append_null(),
                 Scalar::Text(text) => values.append_value(text),
                 Scalar::Bool(flag) => values.append_value(flag.to_string()),
-                Scalar::Number(number) => values.append_value(number.to_string()),
+                Scalar::Number(number) => values.append_value(spell(*number)),
             }
         }
         let values: StringArray = values.finish();

@@ -171,9 +171,8 @@ impl Model {
     }
 
     /// An empty frame of so many rows, to be filled and scored.
-    #[staticmethod]
-    fn frame(rows: usize) -> Columns {
-        Columns::new(rows)
+    fn frame(&self, rows: usize) -> Columns {
+        Columns::new(Arc::clone(&self.model), rows)
     }
 
     /// Scores one row, a mapping from column to value.
@@ -199,27 +198,19 @@ impl Model {
             Err(_) => as_dict(row)?,
         };
         let is_plain = asked == Asked::default();
+        // Before the row is looked at: the model may not have what is asked for.
+        let parts =
+            if is_plain && !self.is_open() { None } else { Some(asked.parts(py, &self.model)?) };
         let spare = || self.spare.lock().unwrap_or_else(PoisonError::into_inner);
-        let parts = if is_plain { Vec::new() } else { asked.parts(py, &self.model)? };
         let mut batch = (is_plain.then(|| spare().pop()).flatten())
             .unwrap_or_else(|| Batch::new(Arc::clone(&self.model), asked.options));
         batch.clear();
         batch.set_first_row(row_index);
-        self.push(&row, &mut batch)?;
-        batch.score();
-        if let Err(error) = batch.output(0) {
-            return Err(errors::refused(py, error));
-        }
-        let answer = if is_plain && !self.is_open() {
-            self.plain.dict(py, &batch, 0)?
-        } else {
-            let parts = if is_plain { asked.parts(py, &self.model)? } else { parts };
-            keys(py, &self.model, &parts, batch.word_columns(0)).dict(py, &batch, 0)?
-        };
+        let answer = self.answer(&row, parts.as_deref(), &mut batch);
         if is_plain {
             spare().push(batch);
         }
-        Ok(answer)
+        answer
     }
 
     /// Scores a frame: `Columns`, or anything with `__arrow_c_stream__`.
@@ -317,6 +308,23 @@ impl Model {
         };
         let output = File::create(output).map_err(|cause| BatchError::Write { cause })?;
         stemson_batch::run(&self.model, job, BufWriter::new(output), |_| {})
+    }
+
+    /// Scores a row in an empty batch. `parts`: where they are not those of `plain`.
+    fn answer<'py>(
+        &self,
+        row: &Bound<'py, PyDict>,
+        parts: Option<&[Part]>,
+        batch: &mut Batch,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let py = row.py();
+        self.push(row, batch)?;
+        batch.score();
+        batch.output(0).map_err(|error| errors::refused(py, error))?;
+        match parts {
+            None => self.plain.dict(py, batch, 0),
+            Some(parts) => keys(py, &self.model, parts, batch.word_columns(0)).dict(py, batch, 0),
+        }
     }
 
     /// Adds a row of Python's to a batch.

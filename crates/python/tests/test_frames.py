@@ -2,7 +2,9 @@
 
 import datetime
 import decimal
+import io
 import warnings
+import zipfile
 
 import numpy
 import pandas
@@ -96,6 +98,42 @@ def test_objects_of_all_kinds_stand_beside_each_other(gbm, gbm_rows):
     assert gbm.predict(mixed) == gbm.predict(plain)
     assert gbm.predict(pandas.DataFrame(mixed)).equals(gbm.predict(pandas.DataFrame(plain)))
     assert [gbm.predict_row(row) for row in mixed] == gbm.predict(mixed)
+
+
+@pytest.mark.filterwarnings("ignore::stemson.MissingColumnsWarning")
+def test_numbers_beside_text_are_the_levels_that_they_spell():
+    """In a column of its own a number is the level `1`, or else `1.0`; so it is beside text."""
+    from corpus import CORPUS
+
+    with zipfile.ZipFile(CORPUS / "gbm_bernoulli/model.zip") as old, io.BytesIO() as new:
+        with zipfile.ZipFile(new, "w") as out:
+            for name in old.namelist():
+                out.writestr(name, old.read(name).replace(b"01\n1\n", b"01\n1.0\n"))
+        model = stemson.load(new.getvalue())
+    name = next(column.name for column in model.schema if "1.0" in column.levels)
+    assert "1" not in next(column.levels for column in model.schema if column.name == name)
+    mixed = [{name: value} for value in (1, 1.0, numpy.int8(1), "1.0", "a b", 7)]
+    plain = [{name: value} for value in ("1.0", "1.0", "1.0", "1.0", "a b", "7.0")]
+    answers = model.predict(mixed)
+    assert answers == model.predict(plain) and answers[3] != answers[4] != answers[5]
+    assert answers == model.predict(pandas.DataFrame(mixed)).to_dict("records")
+    categories = pandas.DataFrame(mixed).astype("category")
+    assert answers == model.predict(categories).to_dict("records")
+    assert answers == [model.predict_row(row) for row in mixed]
+
+
+def test_numbers_beside_text_in_a_column_of_numbers(gbm, gbm_rows):
+    values = [float("inf"), -1e300, 1e-9, 0.1 + 0.2, "1.5"]
+    mixed = [dict(row, n00=value) for row, value in zip(gbm_rows, values)]
+    plain = [dict(row, n00=float(value)) for row, value in zip(gbm_rows, values)]
+    assert gbm.predict(mixed) == gbm.predict(plain)
+
+
+def test_a_dictionary_that_is_larger_than_the_rows(gbm, frame):
+    levels = [f"unknown {place}" for place in range(5_000)]
+    text = frame["c0"].to_numpy()
+    column = pandas.Categorical(text, categories=[*levels, *sorted(set(text))])
+    pandas.testing.assert_frame_equal(gbm.predict(frame.assign(c0=column)), gbm.predict(frame))
 
 
 def test_numpy_in_model_order(frame):

@@ -63,8 +63,7 @@ class Model:
         calibrated: bool = False,
         distances: bool = False,
     ) -> list[str]: ...
-    @staticmethod
-    def frame(rows: int) -> Columns: ...
+    def frame(self, rows: int) -> Columns: ...
     def predict_row(
         self,
         row: Mapping[str, Any],
