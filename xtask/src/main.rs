@@ -5,6 +5,7 @@
 #![expect(clippy::print_stderr, reason = "talks to a developer in a terminal")]
 
 mod fuzz;
+mod images;
 mod release;
 mod setup;
 mod step;
@@ -22,8 +23,10 @@ Usage: cargo xtask COMMAND
 
   test [--all]   sets up what the tests need, then runs them all; --all: the long ones too
   platforms      the corpus on musl and, emulated, on aarch64: the same bits (part of test)
-  wheel [test]   the Python wheels of all platforms; test: builds one for here and tests it (part of
-                 test)
+  wheel [TARGET ...]   the Python wheels of all platforms, audited
+  wheel test [NAME ...]   builds a wheel for here and tests it (part of test); NAME: the long tests of
+                 one environment, as wheel-spark4
+  images         which wheel and binary runs on which base image (part of test --all)
   generate       writes the files that tests compare with what the code says
   fuzz [--time S] [TARGET ...]   libFuzzer on every parser, up to S seconds each (600)
   ci             format, lints, documentation, licences, tests: what must be green
@@ -38,8 +41,10 @@ fn main() -> ExitCode {
         ["test"] => test(false),
         ["test", "--all"] => test(true),
         ["platforms"] => platforms(),
-        ["wheel"] => wheel::release(),
         ["wheel", "test"] => wheel::test(false),
+        ["wheel", "test", names @ ..] => wheel::test_in(names),
+        ["wheel", targets @ ..] => wheel::release(targets),
+        ["images"] => images::run(),
         ["generate"] => generate(),
         ["fuzz", "--time", seconds, targets @ ..] => fuzz::run(seconds, targets),
         ["fuzz", targets @ ..] => fuzz::run("600", targets),
@@ -102,7 +107,8 @@ fn test(all: bool) -> Result<(), Failed> {
     let platforms = platforms();
     let wheel = wheel::test(all);
     let tests = Step::new("tests", command).env("STEMSON_BIN", built("stemson")).silent_end().run();
-    doctests.and(platforms).and(wheel).and(tests)
+    let images = if all { images::run() } else { Ok(()) };
+    doctests.and(platforms).and(wheel).and(images).and(tests)
 }
 
 /// The test whose page holds a fingerprint of all answers, on machines of another kind.
@@ -169,6 +175,9 @@ fn bench(names: &[&str]) -> Result<(), Failed> {
     let build = "cargo build --release --package stemson --package stemson-benches --bins";
     if !names.is_empty() {
         Step::new("build", build).run()?;
+    }
+    if names.iter().any(|name| ["python", "all"].contains(name)) {
+        wheel::bench()?;
     }
     let call = "cargo run --quiet --release --package stemson-benches --bin bench --";
     Step::new("bench", call).arguments(names).silent_end().run()

@@ -60,7 +60,8 @@ pub(crate) fn run(targets: &[&str]) -> Result<(), Failed> {
     Ok(())
 }
 
-fn build(target: &str) -> Result<(), Failed> {
+/// The binary of a target, as it is shipped.
+pub(crate) fn build(target: &str) -> Result<(), Failed> {
     let line = format!(
         "cargo build --locked --profile dist --package stemson --target {target} --target-dir"
     );

@@ -3,6 +3,7 @@
 //! A machine with nothing but Rust must pass `cargo xtask test`: what a test needs besides is a
 //! [`Need`] here, with the way to get it.
 
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use crate::step::{Failed, Step};
@@ -114,6 +115,20 @@ const PLATFORMS: &[Need] = &[
     },
 ];
 
+/// Makers of roots, and a compiler for those with musl.
+const IMAGES: &[Need] = &[
+    Need {
+        name: "debootstrap",
+        probe: "debootstrap --version",
+        install: &["apt-get update -qq", "apt-get install -y -qq debootstrap"],
+    },
+    Need {
+        name: "musl-tools",
+        probe: "musl-gcc --version",
+        install: &["apt-get update -qq", "apt-get install -y -qq musl-tools make"],
+    },
+];
+
 /// Brings what the tests need, and says who runs them.
 pub(crate) fn tests() -> Result<Runner, Failed> {
     TESTS.iter().try_for_each(bring)?;
@@ -165,6 +180,56 @@ pub(crate) fn cbindgen() -> Result<(), Failed> {
 /// Brings cargo-fuzz and what it compiles libFuzzer with.
 pub(crate) fn fuzzer() -> Result<(), Failed> {
     FUZZER.iter().try_for_each(bring)
+}
+
+/// Brings what makes roots of files.
+pub(crate) fn images() -> Result<(), Failed> {
+    IMAGES.iter().try_for_each(bring)
+}
+
+/// The source of Python 3.13, as Debian 13 has it, unpacked below the target folder.
+pub(crate) fn python_source() -> Result<PathBuf, Failed> {
+    let failed = |cause: std::io::Error| Failed::new("python-source", cause);
+    let folder = crate::target().join("python-source");
+    let unpacked = folder.join("unpacked");
+    if unpacked.join("done").is_file() {
+        return Ok(unpacked);
+    }
+    drop(std::fs::remove_dir_all(&folder));
+    for name in ["unpacked", "parts", "lists/partial"] {
+        std::fs::create_dir_all(folder.join(name)).map_err(failed)?;
+    }
+    // Where this machine has its packages from, sources in place of them, and of Debian 13.
+    let mut sources = String::new();
+    for entry in std::fs::read_dir("/etc/apt/sources.list.d").map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path.extension().is_some_and(|it| it == "sources") {
+            sources.push_str(&std::fs::read_to_string(path).map_err(failed)?);
+            sources.push('\n');
+        }
+    }
+    let sources = sources.replace("Types: deb\n", "Types: deb-src\n").replace("bookworm", "trixie");
+    std::fs::write(folder.join("parts/python.sources"), sources).map_err(failed)?;
+    let path = folder.to_string_lossy();
+    let options = [
+        "-qq".to_owned(),
+        "-oDir::Etc::SourceList=/dev/null".to_owned(),
+        format!("-oDir::Etc::SourceParts={path}/parts"),
+        format!("-oDir::State::Lists={path}/lists"),
+    ];
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    let chdir = format!("env --chdir={path}");
+    let apt = |words: &[&str]| {
+        Step::new("python-source", &chdir)
+            .arguments(&[&["apt-get"], words, &options].concat())
+            .run()
+    };
+    apt(&["update"])?;
+    apt(&["source", "--download-only", "--tar-only", "python3.13"])?;
+    let unpack = ["sh", "-c", "tar --extract --strip-components=1 -C unpacked -f *.orig.tar.*"];
+    Step::new("python-source", &chdir).arguments(&unpack).run()?;
+    std::fs::write(unpacked.join("done"), "").map_err(failed)?;
+    Ok(unpacked)
 }
 
 fn bring(need: &Need) -> Result<(), Failed> {

@@ -1,4 +1,4 @@
-//! The Python wheel: built, installed into an empty environment, and tested there.
+//! The Python wheel: built, audited, installed into an empty environment, and tested there.
 
 use std::path::{Path, PathBuf};
 
@@ -10,6 +10,15 @@ const MATURIN: &str = "maturin==1.16.0";
 /// Links against the oldest systems that a wheel promises, and against musl; from the package index,
 /// like maturin.
 const ZIG: &str = "ziglang==0.15.2";
+
+/// Say which systems a wheel runs on, and which versions of Python.
+const AUDITORS: &[&str] = &["auditwheel==6.8.2", "abi3audit==0.0.26"];
+
+/// Interpreters without a global lock: each needs a wheel of its own, for abi3 is not for them.
+const FREE_THREADED: &[&str] = &["python3.13t", "python3.14t"];
+
+/// What a wheel may weigh: it goes into every image and to every worker.
+const WHEEL_BYTES_MAX: u64 = 8 << 20;
 
 /// Platforms of the wheels that `cargo xtask wheel` makes: Rust's target, and Python's name of it.
 const PLATFORMS: &[(&str, &str)] = &[
@@ -32,6 +41,10 @@ const SHORT: Environment = Environment {
     requirements: "crates/python/tests/requirements.txt",
     tests: &["-m", "not long and not engine"],
 };
+
+/// What `bench python` compares with.
+const BENCH: Environment =
+    Environment { name: "wheel-bench", requirements: "benches/rivals/wheel.txt", tests: &[] };
 
 /// Each with what cannot be installed beside the others.
 const LONG: &[Environment] = &[
@@ -70,12 +83,7 @@ const LONG: &[Environment] = &[
 /// Builds a wheel for this machine's Python and runs its tests; `all`: the long ones as well, in
 /// environments with h2o, Spark, Ray and the rest.
 pub(crate) fn test(all: bool) -> Result<(), Failed> {
-    let folder = crate::target().join("wheels-test");
-    let build = ["--profile", if all { "release" } else { "dev" }];
-    // One wheel, so that its name need not be guessed.
-    drop(std::fs::remove_dir_all(&folder));
-    build_into(&folder, &build)?;
-    let wheel = only_wheel(&folder)?;
+    let wheel = build(if all { "release" } else { "dev" })?;
     check(&SHORT, &wheel)?;
     types()?;
     if all {
@@ -84,15 +92,87 @@ pub(crate) fn test(all: bool) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Release wheels of all platforms, in `target/wheels`.
-pub(crate) fn release() -> Result<(), Failed> {
-    let folder = crate::target().join("wheels");
-    for (target, platform) in PLATFORMS {
+/// The long tests of the environments that are named, with a release wheel: `wheel-spark4`.
+pub(crate) fn test_in(names: &[&str]) -> Result<(), Failed> {
+    if let Some(unknown) = names.iter().find(|name| LONG.iter().all(|it| it.name != **name)) {
+        let known: Vec<_> = LONG.iter().map(|it| it.name).collect();
+        let message = format!("no environment `{unknown}`, expected one of {}", known.join(", "));
+        return Err(Failed::new("wheel", message));
+    }
+    let wheel = build("release")?;
+    let mut wanted = LONG.iter().filter(|it| names.contains(&it.name));
+    wanted.try_for_each(|environment| check(environment, &wheel))
+}
+
+/// The environment of `bench python`, with a release wheel.
+pub(crate) fn bench() -> Result<(), Failed> {
+    install(&BENCH, &build("release")?).map(drop)
+}
+
+/// Release wheels, in `target/wheels`: of the targets that are named, or of all platforms. Each is
+/// audited, and what this machine can run is installed where there is nothing else, and asked.
+pub(crate) fn release(targets: &[&str]) -> Result<(), Failed> {
+    let all = crate::target().join("wheels");
+    let auditors = environment("wheel-auditors", AUDITORS)?;
+    let wanted = |target: &str| targets.is_empty() || targets.contains(&target);
+    if let Some(unknown) = targets.iter().find(|it| PLATFORMS.iter().all(|known| known.0 != **it)) {
+        return Err(Failed::new("wheel", format!("no wheel is made for `{unknown}`")));
+    }
+    for (target, platform) in PLATFORMS.iter().filter(|it| wanted(it.0)) {
         Step::new("wheel", "rustup target add").arguments(&[target]).run()?;
         let flags = ["--profile", "dist", "--zig", "--target", target, "--compatibility", platform];
+        let folder = all.join(target);
+        drop(std::fs::remove_dir_all(&folder));
         build_into(&folder, &flags)?;
+        let wheel = only_wheel(&folder)?;
+        audit(&auditors, &wheel)?;
+        if *target == PLATFORMS[0].0 {
+            ask(&wheel)?;
+        }
+        for interpreter in FREE_THREADED.iter().filter(|it| is_there(it)) {
+            let folder = all.join(format!("{target}-{interpreter}"));
+            drop(std::fs::remove_dir_all(&folder));
+            build_into(&folder, &[&flags[..], &["--interpreter", interpreter]].concat())?;
+        }
     }
     Ok(())
+}
+
+/// What the wheel needs of the system and of Python, and what it weighs.
+fn audit(tools: &Path, wheel: &str) -> Result<(), Failed> {
+    let bytes = std::fs::metadata(wheel).map_err(|cause| Failed::new("wheel", cause))?.len();
+    eprintln!("==> wheel: {wheel}: {bytes} bytes");
+    if bytes > WHEEL_BYTES_MAX {
+        return Err(Failed::new("wheel", format!("larger than {WHEEL_BYTES_MAX} bytes")));
+    }
+    let tool = |name: &str| tools.join("bin").join(name).to_string_lossy().into_owned();
+    Step::new("audit", &tool("auditwheel")).arguments(&["show", wheel]).run()?;
+    Step::new("audit", &tool("abi3audit")).arguments(&["--strict", "--verbose", wheel]).run()
+}
+
+/// Scores a row where nothing but the wheel is installed.
+fn ask(wheel: &str) -> Result<(), Failed> {
+    let folder = crate::target().join("wheel-alone");
+    let path = folder.to_string_lossy().into_owned();
+    Step::new("alone", "python3 -m venv --clear").arguments(&[&path]).run()?;
+    let python = format!("{path}/bin/python");
+    let install = ["-m", "pip", "install", "--quiet", "--no-index", wheel];
+    Step::new("alone", &python).arguments(&install).run()?;
+    Step::new("alone", &python).arguments(&[crate::images::QUESTION]).run()
+}
+
+fn is_there(program: &str) -> bool {
+    let mut command = std::process::Command::new(program);
+    command.arg("--version").output().is_ok_and(|found| found.status.success())
+}
+
+/// The one wheel for this machine's Python, in `target/wheels-test`.
+fn build(profile: &str) -> Result<String, Failed> {
+    let folder = crate::target().join("wheels-test");
+    // One wheel, so that its name need not be guessed.
+    drop(std::fs::remove_dir_all(&folder));
+    build_into(&folder, &["--profile", profile])?;
+    only_wheel(&folder)
 }
 
 fn build_into(folder: &Path, flags: &[&str]) -> Result<(), Failed> {
@@ -113,20 +193,34 @@ fn build_into(folder: &Path, flags: &[&str]) -> Result<(), Failed> {
 
 /// Installs the wheel beside the packages that its tests need, and runs them.
 fn check(what: &Environment, wheel: &str) -> Result<(), Failed> {
-    let list = crate::root().join(what.requirements);
-    let folder = environment(what.name, &["--requirement", &list.to_string_lossy()])?;
-    let python = folder.join("bin/python").to_string_lossy().into_owned();
-    let install = ["-m", "pip", "install", "--quiet", "--no-deps", "--force-reinstall", wheel];
-    Step::new(what.name, &python).arguments(&install).run()?;
+    let python = install(what, wheel)?;
     Step::new(what.name, "env --chdir=crates/python/tests")
         .arguments(&[&python, "-m", "pytest", "--quiet", "--config-file=../pyproject.toml"])
         .arguments(what.tests)
         .run()
 }
 
-/// The package before mypy, and its stubs beside the library that is installed.
+/// Installs the wheel beside the packages of an environment, whose Python is returned.
+fn install(what: &Environment, wheel: &str) -> Result<String, Failed> {
+    let list = crate::root().join(what.requirements);
+    let folder = environment(what.name, &["--requirement", &list.to_string_lossy()])?;
+    let python = folder.join("bin/python").to_string_lossy().into_owned();
+    let install = ["-m", "pip", "install", "--quiet", "--no-deps", "--force-reinstall", wheel];
+    Step::new(what.name, &python).arguments(&install).run()?;
+    Ok(python)
+}
+
+/// The package before mypy and pyright, and its stubs beside the library that is installed.
+///
+/// pyright comes as basedpyright, which brings its Node.js instead of fetching one.
 fn types() -> Result<(), Failed> {
-    let python = crate::target().join("wheel-python/bin/python").to_string_lossy().into_owned();
+    let tool = |name: &str| {
+        crate::target().join("wheel-python/bin").join(name).to_string_lossy().into_owned()
+    };
+    let (python, pyright) = (tool("python"), tool("basedpyright"));
+    Step::new("types", "env --chdir=crates/python")
+        .arguments(&[&pyright, "--pythonpath", &python])
+        .run()?;
     Step::new("types", "env --chdir=crates/python/python")
         .arguments(&[&python, "-m", "mypy", "--config-file=../pyproject.toml", "stemson"])
         .run()?;
@@ -159,7 +253,8 @@ fn environment(name: &'static str, packages: &[&str]) -> Result<PathBuf, Failed>
     Ok(folder)
 }
 
-fn only_wheel(folder: &Path) -> Result<String, Failed> {
+/// The wheel that lies in a folder.
+pub(crate) fn only_wheel(folder: &Path) -> Result<String, Failed> {
     let failed = |cause: std::io::Error| Failed::new("wheel", cause.to_string());
     let mut entries = std::fs::read_dir(folder).map_err(failed)?;
     match entries.next() {
