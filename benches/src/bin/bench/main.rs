@@ -11,6 +11,7 @@ mod genmodel;
 mod load;
 mod ours;
 mod peers;
+mod python;
 mod report;
 mod row;
 mod rows;
@@ -30,13 +31,14 @@ type Failure = Box<dyn std::error::Error>;
 /// A benchmark by its name, what it shows, and how it is run.
 type Bench = (&'static str, &'static str, fn(Effort) -> Result<Report, Failure>);
 
-const BENCHES: [Bench; 6] = [
+const BENCHES: [Bench; 7] = [
     ("trees", "the same forests in every runtime of trees: ns per row and tree", trees::run),
     ("row", "one row from typed values to the prediction, beside EasyPredict", row::run),
     ("batch", "raw rows in batches, beside score0", batch::run),
     ("csv", "a CSV file of 1,000,000 rows to CSV, beside PredictCsv; peak memory", csv::run),
     ("shap", "contributions, beside genmodel, XGBoost and LightGBM", shap::run),
     ("load", "a model from its file, beside genmodel", load::run),
+    ("python", "the wheel: a row, data frames, an event loop, threads, memory", python::run),
 ];
 
 fn usage() -> String {

@@ -243,6 +243,8 @@ class Model:
             threads=threads,
             row_index=row_index,
         )
+        # What was read is not needed beside the answers.
+        del source
         missing = answers.summary["missing"]
         if missing:
             names = ", ".join(f"`{name}`" for name in missing)
