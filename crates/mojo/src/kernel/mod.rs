@@ -63,10 +63,12 @@ pub(crate) fn levels() -> Vec<Level> {
     let mut levels = vec![Level::Portable];
     #[cfg(target_arch = "x86_64")]
     {
-        if std::is_x86_feature_detected!("avx2") {
+        let counts = std::is_x86_feature_detected!("popcnt");
+        if counts && std::is_x86_feature_detected!("avx2") {
             levels.push(Level::Avx2);
         }
-        if std::is_x86_feature_detected!("avx512f")
+        if counts
+            && std::is_x86_feature_detected!("avx512f")
             && std::is_x86_feature_detected!("avx512bw")
             && std::is_x86_feature_detected!("avx512dq")
             && std::is_x86_feature_detected!("avx512vl")
@@ -286,11 +288,6 @@ fn add_sliced<S: Sum>(
         for (tile, rows) in rows.chunks(TILE * columns).enumerate() {
             let symbols = &mut scratch.symbols[tile * n_symbols..][..n_symbols];
             let lanes = &mut scratch.lanes[tile * n_lanes..][..n_lanes];
-            // As in `fill_flat`.
-            if rows.len() < TILE * columns {
-                symbols.fill([0; TILE]);
-                lanes.fill_with(|| LaneTile([0; TILE]));
-            }
             fill_sliced(level, sliced, rows, columns, symbols, lanes);
         }
         if let Some(flat) = flat {
@@ -343,7 +340,10 @@ fn fill_sliced<S: Sum>(
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => unsafe { sliced::avx2::fill(sliced, rows, columns, symbols, lanes) },
-        _ => sliced.fill(rows, columns, symbols, lanes),
+        _ => unreachable!(
+            "the sliced form is for vectors: {:?}",
+            (sliced, rows, columns, symbols, lanes)
+        ),
     }
 }
 

@@ -23,6 +23,8 @@
 pub(super) mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(super) mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod encode;
 
 use super::Sum;
 use super::ranks::{RANKS_MAX, Ranks, TILE};
@@ -58,7 +60,7 @@ pub(super) struct LaneTile(pub(super) [i8; TILE]);
 /// What a slot's symbols come from.
 #[derive(Debug)]
 enum Symbols {
-    Ranks(Ranks, u32),
+    Ranks(Ranks),
     /// 1 where the value is missing, else 0.
     Missing {
         column: u32,
@@ -67,6 +69,17 @@ enum Symbols {
     Code(Coder),
     /// Too many for 16 bits: no group asks for them.
     Unfit,
+}
+
+impl Symbols {
+    fn column(&self) -> Option<u32> {
+        match self {
+            Self::Ranks(ranks) => Some(ranks.number.column),
+            Self::Missing { column, .. } => Some(*column),
+            Self::Code(coder) => Some(coder.column),
+            Self::Unfit => None,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -114,6 +127,8 @@ pub(super) enum Item<S> {
 pub(super) struct Sliced<S> {
     rounding: Rounding,
     symbols: Vec<Symbols>,
+    /// Column and number of all symbols, by column.
+    by_column: Vec<(u32, u16)>,
     lanes: Vec<Lane>,
     /// By class.
     pub(super) items: Vec<Vec<Item<S>>>,
@@ -143,12 +158,16 @@ impl<S: Sum> Sliced<S> {
             items.push(of_class);
         }
         let Builder { symbols, lanes, .. } = builder;
-        is_any.then_some(Self { rounding: slots.rounding, symbols, lanes, items })
+        let numbered = (0..).zip(&symbols);
+        let mut by_column: Vec<_> =
+            numbered.filter_map(|(slot, it)| Some((it.column()?, slot))).collect();
+        by_column.sort_unstable();
+        is_any.then_some(Self { rounding: slots.rounding, symbols, by_column, lanes, items })
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
         let ranks = self.symbols.iter().map(|symbols| match symbols {
-            Symbols::Ranks(ranks, _) => ranks.memory_bytes(),
+            Symbols::Ranks(ranks) => ranks.memory_bytes(),
             _ => 0,
         });
         let items = self.items.iter().flatten().map(|item| match item {
@@ -177,67 +196,6 @@ impl<S: Sum> Sliced<S> {
 
     pub(super) fn lanes(&self) -> usize {
         self.lanes.len()
-    }
-
-    /// Encodes a tile.
-    ///
-    /// `rows`: row-major, up to 64 rows; `symbols`, `lanes`: one each of this form's.
-    #[inline(always)]
-    pub(super) fn fill(
-        &self,
-        rows: &[f64],
-        columns: usize,
-        symbols: &mut [[u16; TILE]],
-        lanes: &mut [LaneTile],
-    ) {
-        let mut values = [0.0; TILE];
-        let mut held = u32::MAX;
-        let mut take = |column: u32, values: &mut [f64; TILE]| {
-            // Slots of one column lie side by side.
-            if std::mem::replace(&mut held, column) != column {
-                for (value, row) in values.iter_mut().zip(rows.chunks_exact(columns)) {
-                    *value = row[column as usize];
-                }
-            }
-        };
-        for (source, symbols) in self.symbols.iter().zip(symbols.iter_mut()) {
-            match source {
-                Symbols::Ranks(ranks, column) => {
-                    take(*column, &mut values);
-                    match self.rounding {
-                        Rounding::Down => ranks.fill(Rounding::Down, &values, symbols),
-                        nearest @ Rounding::Nearest { .. } => {
-                            ranks.fill(nearest, &values, symbols);
-                        }
-                    }
-                }
-                Symbols::Missing { column, limit } => {
-                    take(*column, &mut values);
-                    for (symbol, value) in symbols.iter_mut().zip(values) {
-                        let (_, missing) = super::slots::number_key(self.rounding, *limit, value);
-                        *symbol = u16::from(missing);
-                    }
-                }
-                Symbols::Code(coder) => {
-                    take(coder.column, &mut values);
-                    for (symbol, value) in symbols.iter_mut().zip(values) {
-                        *symbol = coder.code(value) as u16;
-                    }
-                }
-                Symbols::Unfit => {}
-            }
-        }
-        for (lane, LaneTile(bytes)) in self.lanes.iter().zip(lanes) {
-            let symbols = &symbols[usize::from(lane.symbols)];
-            for (byte, &symbol) in bytes.iter_mut().zip(symbols) {
-                let above = if lane.ordered {
-                    symbol.saturating_sub(lane.from)
-                } else {
-                    symbol.wrapping_sub(lane.from)
-                };
-                *byte = (above.min(LANE as u16) as u8 ^ 0x80).cast_signed();
-            }
-        }
     }
 }
 
@@ -315,7 +273,7 @@ impl Builder {
             keys.dedup_by_key(|&mut (key, _)| key);
             let (keys, thresholds): (Vec<i32>, Vec<f32>) = keys.into_iter().unzip();
             symbols.push(if keys.len() < RANKS_MAX {
-                Symbols::Ranks(Ranks::of(*number, keys.clone(), &thresholds), number.column)
+                Symbols::Ranks(Ranks::of(*number, &thresholds))
             } else {
                 Symbols::Unfit
             });
@@ -325,7 +283,7 @@ impl Builder {
             slots.missing.iter().map(|&(column, limit)| Symbols::Missing { column, limit }),
         );
         let code = |coder: &Coder| match coder.codes() {
-            ..=RANKS_MAX => Symbols::Code(*coder),
+            ..=RANKS_MAX if i32::try_from(coder.shift).is_ok() => Symbols::Code(*coder),
             _ => Symbols::Unfit,
         };
         symbols.extend(slots.hots.iter().map(|hots| code(&hots.coder)));

@@ -2,19 +2,25 @@
 #![expect(unsafe_code, reason = "loads and stores of whole registers")]
 
 use std::arch::x86_64::{
-    __m512i, _mm_set_epi8, _mm512_add_epi8, _mm512_broadcast_i32x4, _mm512_cmpeq_epi8_mask,
-    _mm512_cmpgt_epi8_mask, _mm512_loadu_si512, _mm512_mask_add_epi8, _mm512_set1_epi8,
-    _mm512_setzero_si512, _mm512_shuffle_epi8, _mm512_storeu_si512, _mm512_ternarylogic_epi64,
-    _mm512_test_epi8_mask, _mm512_unpackhi_epi16, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64,
-    _mm512_unpacklo_epi16, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
+    __m512, __m512d, __m512i, _CMP_LE_OQ, _mm_set_epi8, _mm256_storeu_si256, _mm512_add_epi8,
+    _mm512_add_epi32, _mm512_broadcast_i32x4, _mm512_cmp_ps_mask, _mm512_cmpeq_epi8_mask,
+    _mm512_cmpgt_epi8_mask, _mm512_cvtepi32_epi16, _mm512_loadu_pd, _mm512_loadu_ps,
+    _mm512_loadu_si512, _mm512_mask_add_epi8, _mm512_mask_add_epi32, _mm512_mask_blend_ps,
+    _mm512_permutex2var_ps, _mm512_permutexvar_ps, _mm512_set1_epi8, _mm512_set1_epi32,
+    _mm512_set1_ps, _mm512_setzero_si512, _mm512_shuffle_epi8, _mm512_shuffle_f64x2,
+    _mm512_storeu_pd, _mm512_storeu_si512, _mm512_sub_epi32, _mm512_ternarylogic_epi64,
+    _mm512_test_epi8_mask, _mm512_test_epi32_mask, _mm512_unpackhi_epi16, _mm512_unpackhi_epi32,
+    _mm512_unpackhi_epi64, _mm512_unpackhi_pd, _mm512_unpacklo_epi16, _mm512_unpacklo_epi32,
+    _mm512_unpacklo_epi64, _mm512_unpacklo_pd,
 };
 
 use super::super::Sum;
-use super::super::ranks::TILE;
+use super::super::ranks::{NODE, Node, Ranks, TILE};
+use super::encode::{Columns, RawRows, Registers, Rounded};
 use super::{Block, GROUP, Group, LaneTile, Masks, Paths, Sliced, Words, add_leaves, gather};
 
 /// Adds a group's leaves to the sums of a tile.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,popcnt")]
 pub(in super::super) fn add<S: Sum>(
     group: &Group<S>,
     lanes: &[LaneTile],
@@ -32,7 +38,7 @@ pub(in super::super) fn add<S: Sum>(
 }
 
 /// [`Sliced::fill`], compiled for this processor.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,popcnt")]
 pub(in super::super) fn fill<S: Sum>(
     form: &Sliced<S>,
     rows: &[f64],
@@ -40,11 +46,161 @@ pub(in super::super) fn fill<S: Sum>(
     symbols: &mut [[u16; TILE]],
     lanes: &mut [LaneTile],
 ) {
-    form.fill(rows, columns, symbols, lanes);
+    form.fill::<Own>(rows, columns, symbols, lanes);
+}
+
+struct Own;
+
+impl Registers for Own {
+    #[inline(always)]
+    fn turn(rows: &RawRows<'_>, first: usize, to: &mut Columns) {
+        // SAFETY: only called where the instructions are there, see `Registers`.
+        unsafe { turn(rows, first, to) }
+    }
+
+    #[inline(always)]
+    fn ranks(ranks: &Ranks, values: &Rounded, to: &mut [u16; TILE]) {
+        // SAFETY: as above.
+        unsafe { self::ranks(ranks, values, to) }
+    }
 }
 
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,popcnt")]
+pub(super) fn ranks(ranks: &Ranks, values: &Rounded, to: &mut [u16; TILE]) {
+    match (ranks.heap(), ranks.levels().len()) {
+        (Some((heap, 1)), _) => halve::<1>(heap, values, to),
+        (Some((heap, 2)), _) => halve::<2>(heap, values, to),
+        (Some((heap, 3)), _) => halve::<3>(heap, values, to),
+        (Some((heap, 4)), _) => halve::<4>(heap, values, to),
+        (Some((heap, 5)), _) => halve::<5>(heap, values, to),
+        (Some((heap, 6)), _) => halve::<6>(heap, values, to),
+        (Some((heap, 7)), _) => halve::<7>(heap, values, to),
+        (Some((heap, _)), _) => halve::<8>(heap, values, to),
+        (None, 1) => count::<1>(ranks, values, to),
+        (None, 2) => count::<2>(ranks, values, to),
+        (None, 3) => count::<3>(ranks, values, to),
+        (None, _) => count::<4>(ranks, values, to),
+    }
+}
+
+/// 8 x 8 numbers at a time.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,popcnt")]
+fn turn(rows: &RawRows<'_>, first: usize, to: &mut Columns) {
+    for part in 0..TILE / 8 {
+        let row = |i: usize| load_f64(&rows.eight(8 * part + i, first));
+        // Numbers of two rows side by side, of even columns and of odd ones.
+        let pairs = [0, 2, 4, 6].map(|i| {
+            let (a, b) = (row(i), row(i + 1));
+            [_mm512_unpacklo_pd(a, b), _mm512_unpackhi_pd(a, b)]
+        });
+        for odd in 0..2 {
+            let [a, b, c, d] = pairs.map(|pair| pair[odd]);
+            let (ab, cd) = (_mm512_shuffle_f64x2::<0x88>(a, b), _mm512_shuffle_f64x2::<0x88>(c, d));
+            store_f64(to, odd, part, _mm512_shuffle_f64x2::<0x88>(ab, cd));
+            store_f64(to, odd + 4, part, _mm512_shuffle_f64x2::<0xdd>(ab, cd));
+            let (ab, cd) = (_mm512_shuffle_f64x2::<0xdd>(a, b), _mm512_shuffle_f64x2::<0xdd>(c, d));
+            store_f64(to, odd + 2, part, _mm512_shuffle_f64x2::<0x88>(ab, cd));
+            store_f64(to, odd + 6, part, _mm512_shuffle_f64x2::<0xdd>(ab, cd));
+        }
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,popcnt")]
+fn load_f64(numbers: &[f64; 8]) -> __m512d {
+    // SAFETY: 64 bytes are there; the load asks for no alignment.
+    unsafe { _mm512_loadu_pd(numbers.as_ptr()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,popcnt")]
+fn store_f64(to: &mut Columns, column: usize, part: usize, numbers: __m512d) {
+    let to = &mut to.0[column].as_chunks_mut::<8>().0[part];
+    // SAFETY: there is room for 64 bytes; the store asks for no alignment.
+    unsafe { _mm512_storeu_pd(to.as_mut_ptr(), numbers) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,popcnt")]
+fn load_node(node: &Node) -> __m512 {
+    // SAFETY: 64 bytes are there; the load asks for no alignment.
+    unsafe { _mm512_loadu_ps(node.0.as_ptr()) }
+}
+
+/// Ranks by the B-tree, row by row.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,popcnt")]
+fn count<const LEVELS: usize>(ranks: &Ranks, values: &Rounded, to: &mut [u16; TILE]) {
+    let levels: [&[Node]; LEVELS] = std::array::from_fn(|level| ranks.levels()[level].as_slice());
+    for (to, &value) in to.iter_mut().zip(&values.0) {
+        let value = _mm512_set1_ps(value);
+        let mut node = 0;
+        for (level, nodes) in levels.iter().enumerate() {
+            debug_assert!(node < nodes.len(), "a node of the level");
+            // SAFETY: the root is there, and each number of a node that is reached has a node of the
+            // next level right of it, see `Ranks`.
+            let numbers = load_node(unsafe { nodes.get_unchecked(node) });
+            let reached = _mm512_cmp_ps_mask::<_CMP_LE_OQ>(numbers, value).count_ones() as usize;
+            node = node * if level + 1 < LEVELS { NODE + 1 } else { NODE } + reached;
+        }
+        *to = node as u16;
+    }
+}
+
+/// Ranks by the heap, 16 rows at a time: its levels are registers.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,popcnt")]
+fn halve<const DEPTH: usize>(heap: &[Node], values: &Rounded, to: &mut [u16; TILE]) {
+    let heap = &heap[..(1_usize << DEPTH).div_ceil(NODE)];
+    for (to, values) in to.as_chunks_mut::<16>().0.iter_mut().zip(values.0.as_chunks::<16>().0) {
+        // SAFETY: 64 bytes are there; the load asks for no alignment.
+        let values = unsafe { _mm512_loadu_ps(values.as_ptr()) };
+        let mut places = _mm512_set1_epi32(1);
+        for level in 0..DEPTH {
+            let thresholds = at_level(heap, level, places);
+            let reached = _mm512_cmp_ps_mask::<_CMP_LE_OQ>(thresholds, values);
+            places = _mm512_add_epi32(places, places);
+            places = _mm512_mask_add_epi32(places, reached, places, _mm512_set1_epi32(1));
+        }
+        let ranks = _mm512_sub_epi32(places, _mm512_set1_epi32(1 << DEPTH));
+        // SAFETY: there is room for 32 bytes; the store asks for no alignment.
+        unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), _mm512_cvtepi32_epi16(ranks)) };
+    }
+}
+
+/// Those at `places` of a level; lookups see as many of the lower bits of a place as they need.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,popcnt")]
+fn at_level(heap: &[Node], level: usize, places: __m512i) -> __m512 {
+    match level {
+        ..=3 => _mm512_permutexvar_ps(places, load_node(&heap[0])),
+        4 => _mm512_permutexvar_ps(places, load_node(&heap[1])),
+        5 => of_two(&heap[2..4], places),
+        6 => of_four(&heap[4..8], places),
+        _ => {
+            let (low, high) = (of_four(&heap[8..12], places), of_four(&heap[12..16], places));
+            _mm512_mask_blend_ps(_mm512_test_epi32_mask(places, _mm512_set1_epi32(64)), low, high)
+        }
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,popcnt")]
+fn of_two(nodes: &[Node], places: __m512i) -> __m512 {
+    _mm512_permutex2var_ps(load_node(&nodes[0]), places, load_node(&nodes[1]))
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,popcnt")]
+fn of_four(nodes: &[Node], places: __m512i) -> __m512 {
+    let (low, high) = (of_two(&nodes[..2], places), of_two(&nodes[2..], places));
+    _mm512_mask_blend_ps(_mm512_test_epi32_mask(places, _mm512_set1_epi32(32)), low, high)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,popcnt")]
 fn load<T>(at: &T) -> __m512i {
     const { assert!(size_of::<T>() == 64 && align_of::<T>() >= 8) };
     // SAFETY: 64 bytes are there; the load asks for no alignment.
@@ -52,7 +208,7 @@ fn load<T>(at: &T) -> __m512i {
 }
 
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,popcnt")]
 fn store<T>(at: &mut T, value: __m512i) {
     const { assert!(size_of::<T>() == 64) };
     // SAFETY: there is room for 64 bytes; the store asks for no alignment.
@@ -60,7 +216,7 @@ fn store<T>(at: &mut T, value: __m512i) {
 }
 
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,popcnt")]
 fn tests<S>(group: &Group<S>, lanes: &[LaneTile], masks: &mut Masks) {
     let masks = masks.0.as_flattened_mut();
     let (ordered, all) = (group.ordered, group.lanes.len());
@@ -80,7 +236,7 @@ fn tests<S>(group: &Group<S>, lanes: &[LaneTile], masks: &mut Masks) {
 
 /// Answers a block of set tests.
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,popcnt")]
 fn sets(block: &Block, tables: &[u64], symbols: &[[u16; TILE]], masks: &mut Masks) {
     let mut words = Words([0; TILE]);
     gather(block, tables, symbols, &mut words);
@@ -128,7 +284,7 @@ fn sets(block: &Block, tables: &[u64], symbols: &[[u16; TILE]], masks: &mut Mask
 
 /// From masks to paths: level by level, the mask that the bits so far select is the next bit.
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,popcnt")]
 fn walk(depth: usize, masks: &Masks, paths: &mut Paths) {
     let masks = &masks.0;
     let mut bits = [_mm512_setzero_si512(); 8];
@@ -166,7 +322,7 @@ fn walk(depth: usize, masks: &Masks, paths: &mut Paths) {
 
 /// `bit ? right : left`, bit by bit.
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,popcnt")]
 fn choose(bit: __m512i, right: __m512i, left: __m512i) -> __m512i {
     _mm512_ternarylogic_epi64::<0xca>(bit, right, left)
 }
@@ -178,7 +334,7 @@ macro_rules! narrow {
     ($($name:ident from $below:ident, $half:literal;)*) => { $(
         /// The mask of those from `at` on that the bits from `from` on select.
         #[inline]
-        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,popcnt")]
         fn $name(masks: &Rows, at: usize, bits: &Bits, from: usize) -> __m512i {
             let right = $below(masks, at + $half, bits, from + 1);
             choose(bits[from], right, $below(masks, at, bits, from + 1))
@@ -187,7 +343,7 @@ macro_rules! narrow {
 }
 
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,popcnt")]
 fn m0(masks: &Rows, at: usize, _: &Bits, _: usize) -> __m512i {
     load(&masks[at])
 }
