@@ -77,6 +77,45 @@ impl Gbm {
         self.family == Family::Regression && self.link == GbmLink::Identity
     }
 
+    /// [`Gbm::unify`] of rows that lie behind each other, `stride` numbers each: their exponentials
+    /// run side by side.
+    pub(crate) fn unify_rows(
+        &self,
+        preds: &mut [f64],
+        stride: usize,
+        offsets: &[f64],
+        balance: Option<&[Vec<f64>; 2]>,
+    ) {
+        const BLOCK: usize = 64;
+        let margin = match self.family {
+            Family::Regression => 0,
+            Family::Binomial => 1,
+            Family::Multinomial => {
+                let rows = preds.chunks_exact_mut(stride).zip(offsets);
+                rows.for_each(|(preds, &offset)| self.unify(preds, offset, balance));
+                return;
+            }
+        };
+        for (preds, offsets) in preds.chunks_mut(BLOCK * stride).zip(offsets.chunks(BLOCK)) {
+            let mut means = [0.0; BLOCK];
+            let rows = preds.chunks_exact(stride).zip(offsets);
+            for (mean, (preds, offset)) in means.iter_mut().zip(rows) {
+                *mean = preds[margin] + self.init + offset;
+            }
+            self.link.means(&mut means[..offsets.len()]);
+            for (preds, mean) in preds.chunks_exact_mut(stride).zip(means) {
+                if self.family == Family::Regression {
+                    preds[0] = mean;
+                    continue;
+                }
+                (preds[1], preds[2]) = (1.0 - mean, mean);
+                if let Some([prior, model]) = balance {
+                    correct_balance(&mut preds[1..], prior, model);
+                }
+            }
+        }
+    }
+
     /// From sums of leaves to genmodel's array, in place, all but the label.
     ///
     /// `preds`: `[_, margin, ...]` for classes, `[margin]` for regression.

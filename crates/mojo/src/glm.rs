@@ -5,26 +5,26 @@
 //! One-hot columns are never built: a level is the place of its coefficient. The sums of several
 //! rows run side by side, each in its own order.
 //! Source: `GlmMojoReader`, `GlmMojoModel`, `GlmMultinomialMojoModel`, `GlmOrdinalMojoModel`.
+#![expect(clippy::inline_always, reason = "what is inlined is compiled for wider registers")]
 
 use crate::error::{LoadError, RowError, RowErrorKind};
+use crate::kernel::{ABREAST, Columns, TILE, turn};
 use crate::link::GlmLink;
 use crate::math::{exp, exp_all};
 use crate::reader::Reader;
+use crate::widest::widest;
 
 /// Rows whose predictors wait for their means together.
 const BLOCK: usize = 256;
-/// Rows whose sums run abreast: an addition waits for the one before it in its own row only.
-const ABREAST: usize = 8;
-/// No coefficient has this place.
-const ABSENT: usize = usize::MAX;
-
+/// Fewer rows than that are scored one by one.
+const TILED_MIN: usize = 16;
 /// Buffers of one thread.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     etas: Vec<f64>,
     fit: Vec<bool>,
-    slots: Vec<usize>,
-    numbers: Vec<f64>,
+    /// Class by class.
+    sums: Vec<[f64; TILE]>,
 }
 
 #[derive(Debug)]
@@ -34,11 +34,24 @@ pub(crate) struct Glm {
     beta: Vec<f64>,
     /// Coefficients per class.
     width: usize,
+    /// `beta` with a -0 behind each class's, which changes no sum: that of levels without one.
+    padded: Vec<f64>,
+    levels: Vec<Levels>,
     /// Start of each categorical column's levels in the coefficients, and their end.
     cat_offsets: Vec<usize>,
     skips_first_level: bool,
     /// Replacements for missing values, modes then means; `None`: nothing is replaced.
     imputed: Option<Vec<f64>>,
+}
+
+/// A categorical column.
+#[derive(Debug, Clone, Copy)]
+struct Levels {
+    /// Place of its first coefficient.
+    first: u32,
+    n: i32,
+    /// Stands in for missing values; NaN where nothing does.
+    mode: f64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -84,7 +97,17 @@ impl Glm {
         }
         let imputed = read_imputed(reader, cats, n_features)?;
         let skips_first_level = !ini.bool_or("use_all_factor_levels", false)?;
-        Ok(Self { family, beta, width, cat_offsets, skips_first_level, imputed })
+        let padded = beta.chunks_exact(width).flat_map(|of_class| {
+            let absent = std::iter::once(-0.0);
+            of_class.iter().copied().chain(absent)
+        });
+        let levels = cat_offsets.windows(2).enumerate().map(|(column, ends)| Levels {
+            first: ends[0] as u32,
+            n: (ends[1] - ends[0]) as i32,
+            mode: imputed.as_ref().map_or(f64::NAN, |imputed| imputed[column]),
+        });
+        let (padded, levels) = (padded.collect(), levels.collect());
+        Ok(Self { family, beta, width, padded, levels, cat_offsets, skips_first_level, imputed })
     }
 
     /// Missing categories are refused where nothing stands in for them; an ordinal model may find
@@ -100,7 +123,10 @@ impl Glm {
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
-        size_of_val(self.beta.as_slice()) + size_of_val(self.cat_offsets.as_slice())
+        size_of_val(self.beta.as_slice())
+            + size_of_val(self.padded.as_slice())
+            + size_of_val(self.levels.as_slice())
+            + size_of_val(self.cat_offsets.as_slice())
     }
 
     /// Scores rows that lie behind each other, as genmodel does, the label included.
@@ -181,100 +207,89 @@ impl Glm {
 
     /// The linear predictors of a block, row-major, rows x classes, and whether each row fits.
     fn etas(&self, raw: &[f64], scratch: &mut Scratch) {
-        let cats = self.cat_offsets.len() - 1;
+        let Scratch { etas, fit, sums } = scratch;
         let (columns, classes) = (self.columns(), self.classes());
-        let nums = columns - cats;
-        let Scratch { etas, fit, slots, numbers } = scratch;
         let rows = raw.len() / columns;
-        // Rows that fill the last few up add to sums that nobody reads.
-        slots.resize(rows.next_multiple_of(ABREAST) * cats, ABSENT);
-        numbers.resize(rows.next_multiple_of(ABREAST) * nums, 0.0);
         fit.clear();
         fit.resize(rows, true);
-        self.locate(raw, slots, numbers, fit);
-        etas.clear();
-        etas.resize(rows.next_multiple_of(ABREAST) * classes, 0.0);
-        for (i, etas) in etas.chunks_exact_mut(ABREAST * classes).enumerate() {
-            let slots = &slots[i * ABREAST * cats..][..ABREAST * cats];
-            let numbers = &numbers[i * ABREAST * nums..][..ABREAST * nums];
-            for (class, beta) in self.beta.chunks_exact(self.width).enumerate() {
-                let sums = self.sums(beta, slots, numbers);
-                for (etas, sum) in etas.chunks_exact_mut(classes).zip(sums) {
-                    etas[class] = sum;
+        etas.resize(rows * classes, 0.0);
+        let mut done = 0;
+        while rows - done >= TILED_MIN {
+            let n = TILE.min(rows - done);
+            let mut unfit = [false; TILE];
+            self.tile(&raw[done * columns..], sums, &mut unfit);
+            for row in 0..n {
+                fit[done + row] = !unfit[row];
+                for (eta, sums) in etas[(done + row) * classes..].iter_mut().zip(&*sums) {
+                    *eta = sums[row];
                 }
             }
+            done += n;
         }
-        etas.truncate(rows * classes);
-    }
-
-    /// The linear predictors of some rows in one class: independent sums that run abreast.
-    fn sums(&self, beta: &[f64], slots: &[usize], numbers: &[f64]) -> [f64; ABREAST] {
-        let cats = self.cat_offsets.len() - 1;
-        let levels = self.cat_offsets[cats];
-        let mut sums = [0.0; ABREAST];
-        for column in 0..cats {
-            for (row, sum) in sums.iter_mut().enumerate() {
-                // -0 changes no sum.
-                *sum += beta.get(slots[row * cats + column]).copied().unwrap_or(-0.0);
-            }
-        }
-        let (coefficients, intercept) = (&beta[levels..self.width - 1], beta[self.width - 1]);
-        let nums = coefficients.len();
-        if nums > 0 {
-            let rows: [&[f64]; ABREAST] = std::array::from_fn(|row| &numbers[row * nums..][..nums]);
-            for (column, beta) in coefficients.iter().enumerate() {
-                for (sum, row) in sums.iter_mut().zip(rows) {
-                    *sum += beta * row[column];
-                }
-            }
-        }
-        sums.map(|sum| sum + intercept)
-    }
-
-    /// Finds each level's coefficient and fills missing numbers.
-    ///
-    /// `slots`: rows x categories, [`ABSENT`] where a level has no coefficient; `numbers`: rows x
-    /// numbers; `fit`: false where a category is no level at all.
-    fn locate(&self, raw: &[f64], slots: &mut [usize], numbers: &mut [f64], fit: &mut [bool]) {
-        let cats = self.cat_offsets.len() - 1;
-        let nums = self.columns() - cats;
-        let (modes, means) = match &self.imputed {
-            Some(imputed) => imputed.split_at(cats),
-            None => (&[][..], &[][..]),
-        };
-        for (row, raw) in raw.chunks_exact(cats + nums).enumerate() {
-            let (levels, values) = raw.split_at(cats);
-            fit[row] = self.locate_levels(levels, modes, &mut slots[row * cats..][..cats]);
-            let numbers = &mut numbers[row * nums..][..nums];
-            if self.imputed.is_some() {
-                for ((number, &value), &mean) in numbers.iter_mut().zip(values).zip(means) {
-                    *number = if value.is_nan() { mean } else { value };
-                }
-            } else {
-                numbers.copy_from_slice(values);
-            }
+        for row in done..rows {
+            let raw = &raw[row * columns..][..columns];
+            fit[row] = self.row(raw, &mut etas[row * classes..][..classes]);
         }
     }
 
-    fn locate_levels(&self, levels: &[f64], modes: &[f64], slots: &mut [usize]) -> bool {
-        let skipped = if self.skips_first_level { 1.0 } else { 0.0 };
-        let mut fit = true;
-        for (column, (slot, &value)) in slots.iter_mut().zip(levels).enumerate() {
-            let value = match modes.get(column) {
-                Some(&mode) if value.is_nan() => mode,
-                _ => value,
-            };
-            let is_base = self.skips_first_level && value == 0.0;
-            let level = value - skipped;
-            let index = level as i32;
-            let is_level = f64::from(index) == level && index >= 0;
-            fit &= is_level || is_base;
-            let place = self.cat_offsets[column] + index.max(0) as usize;
-            // A level that training did not see has no coefficient.
-            let has = is_level && !is_base && place < self.cat_offsets[column + 1];
-            *slot = if has { place } else { ABSENT };
+    /// The linear predictors of a row, and whether it fits.
+    fn row(&self, raw: &[f64], etas: &mut [f64]) -> bool {
+        let (levels, numbers) = raw.split_at(self.levels.len());
+        let means = self.imputed.as_ref().map(|imputed| &imputed[levels.len()..]);
+        let mut unfit = false;
+        for (beta, eta) in self.padded.chunks_exact(self.width + 1).zip(etas) {
+            let mut sum = 0.0;
+            for (of, &value) in self.levels.iter().zip(levels) {
+                let (slot, is_none) = of.place(value, self.skips_first_level, self.width as u32);
+                unfit |= is_none;
+                sum += beta[slot as usize];
+            }
+            let beta = &beta[self.width - 1 - numbers.len()..];
+            for (column, (&value, beta)) in numbers.iter().zip(beta).enumerate() {
+                let mean = means.map_or(f64::NAN, |means| means[column]);
+                sum += beta * if value.is_nan() { mean } else { value };
+            }
+            *eta = sum + beta[numbers.len()];
         }
-        fit
+        !unfit
+    }
+
+    /// The linear predictors of up to [`TILE`] rows, column by column: independent sums that run
+    /// abreast. `raw`: the rows, and perhaps more behind them.
+    fn tile(&self, raw: &[f64], sums: &mut Vec<[f64; TILE]>, unfit: &mut [bool; TILE]) {
+        let columns = self.columns();
+        sums.clear();
+        sums.resize(self.classes(), [0.0; TILE]);
+        let mut turned = Columns([[0.0; TILE]; ABREAST]);
+        let mut slots = [0; TILE];
+        for first in (0..columns).step_by(ABREAST) {
+            turn(raw, columns, first, &mut turned);
+            for (column, values) in (first..columns).zip(&turned.0) {
+                let classes = self.padded.chunks_exact(self.width + 1).zip(&mut *sums);
+                if let Some(levels) = self.levels.get(column) {
+                    locate(
+                        levels,
+                        self.skips_first_level,
+                        self.width as u32,
+                        values,
+                        &mut slots,
+                        unfit,
+                    );
+                    for (beta, sums) in classes {
+                        for (sum, &slot) in sums.iter_mut().zip(&slots) {
+                            *sum += beta[slot as usize];
+                        }
+                    }
+                } else {
+                    let mean = self.imputed.as_ref().map_or(f64::NAN, |imputed| imputed[column]);
+                    let place = self.width - 1 - (columns - column);
+                    classes.for_each(|(beta, sums)| add_number(values, beta[place], mean, sums));
+                }
+            }
+        }
+        for (beta, sums) in self.padded.chunks_exact(self.width + 1).zip(sums) {
+            sums.iter_mut().for_each(|sum| *sum += beta[self.width - 1]);
+        }
     }
 
     /// Why there are no contributions, if so: they are shares of one linear predictor.
@@ -387,6 +402,69 @@ impl Glm {
         }
         preds[0] = (best - 1) as f64;
         Ok(())
+    }
+}
+
+widest!(
+    /// Adds a numeric column's products. `mean` stands in for missing values.
+    fn add_number(values: &[f64; TILE], beta: f64, mean: f64, sums: &mut [f64; TILE]) {
+        avx512 => add_each, avx2 => add_each, any => add_each
+    }
+);
+
+#[inline(always)]
+fn add_each(values: &[f64; TILE], beta: f64, mean: f64, sums: &mut [f64; TILE]) {
+    for (sum, &value) in sums.iter_mut().zip(values) {
+        *sum += beta * if value.is_nan() { mean } else { value };
+    }
+}
+
+widest!(
+    /// [`Levels::place`] of each row.
+    fn locate(
+        levels: &Levels,
+        skips_first: bool,
+        absent: u32,
+        values: &[f64; TILE],
+        slots: &mut [u32; TILE],
+        unfit: &mut [bool; TILE],
+    ) {
+        avx512 => locate_each, avx2 => locate_each, any => locate_each
+    }
+);
+
+#[inline(always)]
+fn locate_each(
+    levels: &Levels,
+    skips_first: bool,
+    absent: u32,
+    values: &[f64; TILE],
+    slots: &mut [u32; TILE],
+    unfit: &mut [bool; TILE],
+) {
+    let rows = slots.iter_mut().zip(unfit.iter_mut()).zip(values);
+    for ((slot, unfit), &value) in rows {
+        let (place, is_none) = levels.place(value, skips_first, absent);
+        *slot = place;
+        *unfit |= is_none;
+    }
+}
+
+impl Levels {
+    /// Place of a level's coefficient, without branches: `absent` where it has none, as training did
+    /// not see it; and whether the category is no level at all.
+    #[inline(always)]
+    fn place(&self, value: f64, skips_first: bool, absent: u32) -> (u32, bool) {
+        /// 2^52: of a sum with it, the lowest bits are the other number, rounded to a whole one.
+        const WHOLE: f64 = 4_503_599_627_370_496.0;
+        let value = if value.is_nan() { self.mode } else { value };
+        let level = value - if skips_first { 1.0 } else { 0.0 };
+        let whole = level + WHOLE;
+        let is_level = (whole - WHOLE == level) & (level >= 0.0) & (level <= f64::from(i32::MAX));
+        let is_base = skips_first & (value == 0.0);
+        let place = self.first.wrapping_add(whole.to_bits() as u32);
+        let place = if is_level & (level < f64::from(self.n)) { place } else { absent };
+        (place, !(is_level | is_base))
     }
 }
 

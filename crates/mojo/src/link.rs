@@ -52,6 +52,29 @@ impl GbmLink {
     }
 }
 
+impl GbmLink {
+    /// [`GbmLink::mean`] of each, in place.
+    pub(crate) fn means(self, margins: &mut [f64]) {
+        let bounded = |x: f64| if x > 1e19 { 1e19 } else { x };
+        match self {
+            _ if margins.len() < ABREAST_MIN => {
+                margins.iter_mut().for_each(|margin| *margin = self.mean(*margin));
+            }
+            Self::Logit => {
+                margins.iter_mut().for_each(|margin| *margin = -*margin);
+                exp_all(margins);
+                margins.iter_mut().for_each(|margin| *margin = 1.0 / (1.0 + bounded(*margin)));
+            }
+            Self::Log => {
+                exp_all(margins);
+                margins.iter_mut().for_each(|margin| *margin = bounded(*margin));
+            }
+            Self::Identity => {}
+            _ => margins.iter_mut().for_each(|margin| *margin = self.mean(*margin)),
+        }
+    }
+}
+
 /// `GbmMojoModel.exp`: never above 1e19.
 fn bounded_exp(x: f64) -> f64 {
     java_min(1e19, exp(x))
@@ -92,10 +115,14 @@ impl GlmLink {
     }
 }
 
+/// Fewer exponentials than that are faster one by one.
+const ABREAST_MIN: usize = 4;
+
 impl GlmLink {
     /// [`GlmLink::mean`] of each, in place.
     pub(crate) fn means(self, etas: &mut [f64]) {
         match self {
+            _ if etas.len() < ABREAST_MIN => etas.iter_mut().for_each(|eta| *eta = self.mean(*eta)),
             Self::Identity => {}
             Self::Logit => {
                 etas.iter_mut().for_each(|eta| *eta = -*eta);
@@ -129,4 +156,32 @@ pub(crate) fn java_max(a: f64, b: f64) -> f64 {
 /// Java's `Math.min`: NaN wins, and -0.0 is below +0.0.
 pub(crate) fn java_min(a: f64, b: f64) -> f64 {
     -java_max(-a, -b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_means_are_each_their_own() {
+        let margins: Vec<f64> = (-60..60).map(|i| f64::from(i) * 13.7).collect();
+        let margins = [&margins[..], &[0.0, -0.0, 43.7, 43.8, f64::INFINITY, -1e-300]].concat();
+        for link in [
+            GbmLink::Log,
+            GbmLink::Logit,
+            GbmLink::CLogLog,
+            GbmLink::Probit,
+            GbmLink::Inverse,
+            GbmLink::Identity,
+        ] {
+            let mut means = margins.clone();
+            link.means(&mut means);
+            for (mean, &margin) in means.into_iter().zip(&margins) {
+                assert_eq!(mean.to_bits(), link.mean(margin).to_bits(), "{link:?} {margin}");
+            }
+            let mut none = [f64::NAN];
+            link.means(&mut none);
+            assert_eq!(none[0].is_nan(), link.mean(f64::NAN).is_nan(), "{link:?}");
+        }
+    }
 }

@@ -202,6 +202,13 @@ impl Scorer {
             preds.fill(0.0);
             forest.add_margins(raw, width, preds, stride, place, &mut scratch.trees);
         }
+        if let Algorithm::Gbm(gbm) = &self.algorithm {
+            gbm.unify_rows(preds, stride, offsets, self.balance.as_ref());
+            let rows = raw.chunks_exact(width).zip(preds.chunks_exact_mut(stride));
+            rows.filter(|(_, preds)| preds.len() > 1)
+                .for_each(|(raw, preds)| self.labeller.label(preds, raw));
+            return;
+        }
         if let Algorithm::XGBoost(xgboost) = &self.algorithm {
             xgboost.score_rows(raw, width, offsets, preds, stride, &mut scratch.xgboost);
         }
@@ -283,7 +290,7 @@ impl Scorer {
         scratch: &mut Scratch,
     ) -> Result<(), RowError> {
         match &self.algorithm {
-            Algorithm::Gbm(_) | Algorithm::Drf(_) => self.unify(preds, offset),
+            Algorithm::Drf(_) => self.unify(preds, offset),
             Algorithm::IsolationForest(_) | Algorithm::Uplift(_) => {
                 self.unify(preds, offset);
                 return Ok(());
@@ -315,7 +322,10 @@ impl Scorer {
                 return Ok(());
             }
             Algorithm::Word2Vec(_) => preds.fill(f64::NAN),
-            Algorithm::Ensemble(_) | Algorithm::DeepLearning(_) | Algorithm::Glm(_) => {
+            Algorithm::Gbm(_)
+            | Algorithm::Ensemble(_)
+            | Algorithm::DeepLearning(_)
+            | Algorithm::Glm(_) => {
                 unreachable!("they score whole blocks")
             }
         }

@@ -2,6 +2,10 @@
 #![expect(clippy::inline_always, reason = "a step that is called is no kernel")]
 
 mod flat;
+#[cfg_attr(
+    not(target_arch = "x86_64"),
+    allow(dead_code, reason = "only vectors that the standard library knows of use it")
+)]
 mod ranks;
 #[cfg_attr(
     not(target_arch = "x86_64"),
@@ -14,14 +18,18 @@ mod source;
 use std::sync::OnceLock;
 
 use self::flat::{BLOCK, Flat, ROWS};
-use self::ranks::TILE;
-use self::sliced::{Item, LaneTile, Masks, Paths, Sliced};
+pub(crate) use self::ranks::TILE;
+pub(crate) use self::sliced::{ABREAST, Columns};
+use self::sliced::{CodeTile, Item, LaneTile, Masks, Paths, RawRows, Sliced};
 pub(crate) use self::source::{Coder, Node, Rounding, Source, Test};
 
 /// What leaves are added up in: `f64` for H2O's own trees, `f32` for `XGBoost`.
 pub(crate) trait Sum: Copy + Default + std::fmt::Debug {
     fn of(leaf: f32) -> Self;
     fn plus(&mut self, leaf: Self);
+    /// [`Sum::plus`] of 16. Only to be called, inlined, where the processor has AVX-512.
+    #[cfg(target_arch = "x86_64")]
+    fn plus_sixteen(sums: &mut [Self; 16], leaves: std::arch::x86_64::__m512);
 }
 
 impl Sum for f64 {
@@ -33,6 +41,12 @@ impl Sum for f64 {
     #[inline(always)]
     fn plus(&mut self, leaf: Self) {
         *self += leaf;
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    fn plus_sixteen(sums: &mut [Self; 16], leaves: std::arch::x86_64::__m512) {
+        sliced::avx512::plus_sixteen_f64(sums, leaves);
     }
 }
 
@@ -46,6 +60,12 @@ impl Sum for f32 {
     fn plus(&mut self, leaf: Self) {
         *self += leaf;
     }
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    fn plus_sixteen(sums: &mut [Self; 16], leaves: std::arch::x86_64::__m512) {
+        sliced::avx512::plus_sixteen_f32(sums, leaves);
+    }
 }
 
 /// What the processor has that a kernel needs.
@@ -55,6 +75,8 @@ pub(crate) enum Level {
     Portable,
     Avx2,
     Avx512,
+    /// AVX-512 with permutations of bytes: Ice Lake, Zen 4 and later.
+    Vbmi,
 }
 
 /// All that this processor has, the highest last.
@@ -74,34 +96,60 @@ pub(crate) fn levels() -> Vec<Level> {
             && std::is_x86_feature_detected!("avx512vl")
         {
             levels.push(Level::Avx512);
+            if std::is_x86_feature_detected!("avx512vbmi") {
+                levels.push(Level::Vbmi);
+            }
         }
     }
     levels
 }
 
-/// The highest level, or what `STEMSON_KERNEL` (`portable`, `avx2`, `avx512`) allows.
+/// The highest level, or what `STEMSON_KERNEL` (`portable`, `avx2`, `avx512`: without VBMI) allows.
 fn level() -> Level {
     static LEVEL: OnceLock<Level> = OnceLock::new();
     *LEVEL.get_or_init(|| {
         let most = match std::env::var("STEMSON_KERNEL").as_deref() {
             Ok("portable") => Level::Portable,
             Ok("avx2") => Level::Avx2,
-            _ => Level::Avx512,
+            Ok("avx512") => Level::Avx512,
+            _ => Level::Vbmi,
         };
         levels().into_iter().rfind(|&level| level <= most).unwrap_or(Level::Portable)
     })
+}
+
+/// Turns eight columns from `first` on of up to [`TILE`] rows.
+///
+/// `rows`: row-major, whole rows of `columns`, from the first of the tile on; the tile's last row
+/// stands for those that it lacks. Columns behind the last one hold anything.
+#[cfg_attr(
+    target_arch = "x86_64",
+    expect(unsafe_code, reason = "what the processor has was asked for")
+)]
+pub(crate) fn turn(rows: &[f64], columns: usize, first: usize, to: &mut Columns) {
+    let rows = RawRows::at(0, rows, columns);
+    match level() {
+        // SAFETY: a level is of those that `levels` found on this processor.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 | Level::Vbmi => unsafe { sliced::avx512::turn(&rows, first, to) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => unsafe { sliced::avx2::turn(&rows, first, to) },
+        _ => rows.turn(first, to),
+    }
 }
 
 /// The forms of a model's trees, each built when the first rows ask for it.
 #[derive(Debug)]
 pub(crate) struct Kernels<S> {
     flat: OnceLock<Option<Flat>>,
-    sliced: OnceLock<Option<Sliced<S>>>,
+    /// Without planes, and with.
+    sliced: [OnceLock<Option<Sliced<S>>>; 2],
 }
 
 impl<S> Default for Kernels<S> {
     fn default() -> Self {
-        Self { flat: OnceLock::new(), sliced: OnceLock::new() }
+        Self { flat: OnceLock::new(), sliced: Default::default() }
     }
 }
 
@@ -113,6 +161,7 @@ pub(crate) struct Scratch<S> {
     sums: Vec<[S; TILE]>,
     symbols: Vec<[u16; TILE]>,
     lanes: Vec<LaneTile>,
+    codes: Vec<CodeTile>,
     masks: Option<Box<(Masks, Paths)>>,
 }
 
@@ -123,6 +172,7 @@ impl<S> Default for Scratch<S> {
             sums: Vec::new(),
             symbols: Vec::new(),
             lanes: Vec::new(),
+            codes: Vec::new(),
             masks: None,
         }
     }
@@ -146,8 +196,8 @@ impl<S: Sum> Kernels<S> {
     /// Bytes of the forms that have been built.
     pub(crate) fn memory_bytes(&self) -> usize {
         let flat = self.flat.get().and_then(Option::as_ref).map_or(0, Flat::memory_bytes);
-        let sliced = self.sliced.get().and_then(Option::as_ref);
-        flat + sliced.map_or(0, Sliced::memory_bytes)
+        let sliced = self.sliced.iter().filter_map(|it| it.get()?.as_ref());
+        flat + sliced.map(Sliced::memory_bytes).sum::<usize>()
     }
 
     /// Adds the leaves of `rows` (row-major, `n x columns`) to `sums`, in tree order.
@@ -181,11 +231,13 @@ impl<S: Sum> Kernels<S> {
         let sliced_min = match level {
             Level::Portable => usize::MAX,
             Level::Avx2 => 28,
-            Level::Avx512 => 20,
+            Level::Avx512 | Level::Vbmi => 20,
         };
+        let planes = level == Level::Vbmi;
         let flat = || self.flat.get_or_init(|| Flat::of(source)).as_ref();
         if n >= sliced_min
-            && let Some(sliced) = self.sliced.get_or_init(|| Sliced::of(source))
+            && let Some(sliced) =
+                self.sliced[usize::from(planes)].get_or_init(|| Sliced::of(source, planes))
         {
             let flat = if sliced.has_walks() { flat() } else { None };
             if flat.is_some() || !sliced.has_walks() {
@@ -277,18 +329,22 @@ fn add_sliced<S: Sum>(
     places: Places,
     scratch: &mut Scratch<S>,
 ) {
-    let (n_symbols, n_lanes) = (sliced.symbols(), sliced.lanes());
-    let tile_bytes = n_symbols * 2 * TILE + n_lanes * TILE;
+    let (n_symbols, n_lanes, n_codes) = (sliced.symbols(), sliced.lanes(), sliced.codes());
+    let tile_bytes = n_symbols * 2 * TILE + n_lanes * TILE + n_codes * size_of::<CodeTile>();
     let chunk = (CHUNK_BYTES / tile_bytes.max(1)).clamp(1, CHUNK) * TILE;
-    let chunks = rows.chunks(chunk * columns).zip(sums.chunks_mut(chunk * places.stride));
-    for (rows, sums) in chunks {
+    let all = rows;
+    let chunks = all.chunks(chunk * columns).zip(sums.chunks_mut(chunk * places.stride));
+    for (from, (rows, sums)) in (0..).step_by(chunk).zip(chunks) {
         let tiles = (rows.len() / columns).div_ceil(TILE);
         scratch.symbols.resize(tiles * n_symbols, [0; TILE]);
         scratch.lanes.resize(tiles * n_lanes, LaneTile([0; TILE]));
-        for (tile, rows) in rows.chunks(TILE * columns).enumerate() {
+        scratch.codes.resize(tiles * n_codes, CodeTile::default());
+        for tile in 0..tiles {
+            let own = RawRows::at(from + tile * TILE, all, columns);
             let symbols = &mut scratch.symbols[tile * n_symbols..][..n_symbols];
             let lanes = &mut scratch.lanes[tile * n_lanes..][..n_lanes];
-            fill_sliced(level, sliced, rows, columns, symbols, lanes);
+            let codes = &mut scratch.codes[tile * n_codes..][..n_codes];
+            fill_sliced(level, sliced, &own, symbols, lanes, codes);
         }
         if let Some(flat) = flat {
             fill_flat(flat, rows, columns, &mut scratch.keys);
@@ -304,7 +360,8 @@ fn add_sliced<S: Sum>(
                         for (tile, sums) in scratch.sums.iter_mut().enumerate() {
                             let symbols = &scratch.symbols[tile * n_symbols..][..n_symbols];
                             let lanes = &scratch.lanes[tile * n_lanes..][..n_lanes];
-                            add_group(level, group, lanes, symbols, masks, sums);
+                            let codes = &scratch.codes[tile * n_codes..][..n_codes];
+                            add_group(level, group, lanes, symbols, codes, masks, sums);
                         }
                     }
                     (Item::Walk(trees), Some(flat)) => {
@@ -328,21 +385,23 @@ fn add_sliced<S: Sum>(
 fn fill_sliced<S: Sum>(
     level: Level,
     sliced: &Sliced<S>,
-    rows: &[f64],
-    columns: usize,
+    rows: &RawRows<'_>,
     symbols: &mut [[u16; TILE]],
     lanes: &mut [LaneTile],
+    codes: &mut [CodeTile],
 ) {
     match level {
-        // SAFETY: a level is of those that `levels` found on this processor.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => unsafe { sliced::avx512::fill(sliced, rows, columns, symbols, lanes) },
+        Level::Avx512 | Level::Vbmi => {
+            // SAFETY: a level is of those that `levels` found on this processor.
+            unsafe { sliced::avx512::fill(sliced, rows, symbols, lanes, codes) }
+        }
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => unsafe { sliced::avx2::fill(sliced, rows, columns, symbols, lanes) },
+        Level::Avx2 => unsafe { sliced::avx2::fill(sliced, rows, symbols, lanes, codes) },
         _ => unreachable!(
             "the sliced form is for vectors: {:?}",
-            (sliced, rows, columns, symbols, lanes)
+            (sliced, rows, symbols, lanes, codes)
         ),
     }
 }
@@ -356,10 +415,17 @@ fn add_group<S: Sum>(
     group: &sliced::Group<S>,
     lanes: &[LaneTile],
     symbols: &[[u16; TILE]],
+    codes: &[CodeTile],
     buffers: &mut (Masks, Paths),
     sums: &mut [S; TILE],
 ) {
     match level {
+        // SAFETY: a level is of those that `levels` found on this processor.
+        #[cfg(target_arch = "x86_64")]
+        Level::Vbmi => unsafe {
+            let (masks, paths) = buffers;
+            sliced::avx512::add_planes(group, lanes, symbols, codes, masks, paths, sums);
+        },
         // SAFETY: a level is of those that `levels` found on this processor.
         #[cfg(target_arch = "x86_64")]
         Level::Avx512 => unsafe {
@@ -374,7 +440,7 @@ fn add_group<S: Sum>(
         },
         _ => unreachable!(
             "the sliced form is for vectors: {:?}",
-            (group, lanes, symbols, buffers, sums)
+            (group, lanes, symbols, codes, buffers, sums)
         ),
     }
 }

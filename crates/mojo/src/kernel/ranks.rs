@@ -18,7 +18,7 @@ use super::slots::Number;
 use super::source::Rounding;
 
 /// Rows of a tile.
-pub(super) const TILE: usize = 64;
+pub(crate) const TILE: usize = 64;
 /// Ranks are 16 bits wide.
 pub(super) const RANKS_MAX: usize = u16::MAX as usize;
 /// Thresholds of a node.

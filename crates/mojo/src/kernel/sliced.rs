@@ -6,7 +6,9 @@
 //! rows      a tile of 64 rows; per slot the *symbols* of its rows: ranks, or codes of levels
 //! lanes     bytes: symbols minus 0, 255, 510, ..., clamped to 0..=255
 //! tests     lane > byte, or lane == byte: one comparison, 64 answers, the node's *mask*
-//! sets      a word of 64 nodes per code: 64 loads answer 64 nodes, turned by a byte transposition
+//! sets      of a few hundred codes: a byte of eight nodes per code, all in registers, from which one
+//!           instruction takes those of 64 rows (AVX-512 VBMI); else a word of 64 nodes per code:
+//!           64 loads answer 64 nodes, turned by a byte transposition
 //! paths     masks of eight trees side by side; from the root down each level's masks are
 //!           narrowed to the one on each row's path by the levels above it
 //! sums      the path is the number of the leaf: leaves are added tree by tree, row by row
@@ -23,9 +25,10 @@
 pub(super) mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(super) mod avx512;
-#[cfg(target_arch = "x86_64")]
 mod encode;
 
+pub(super) use self::encode::RawRows;
+pub(crate) use self::encode::{ABREAST, Columns};
 use super::Sum;
 use super::ranks::{RANKS_MAX, Ranks, TILE};
 use super::slots::{Look, Slots, threshold_key};
@@ -39,6 +42,8 @@ pub(super) const DEPTH_MAX: usize = 8;
 const LANE: usize = 255;
 /// Bytes of a group's tables, beyond which they would fall out of the second level of cache.
 const TABLES_MAX: usize = 1 << 19;
+/// Registers of a plane's table: beyond that, a plane costs more than an eighth of a block.
+const LINES_MAX: usize = 16;
 /// Lanes, beyond which a chunk of rows would fall out of it.
 const LANES_MAX: usize = 1 << 12;
 
@@ -56,6 +61,36 @@ pub(super) struct Paths(pub(super) [[u8; TILE]; GROUP]);
 #[derive(Debug, Clone, Copy)]
 #[repr(C, align(64))]
 pub(super) struct LaneTile(pub(super) [i8; TILE]);
+
+/// Codes of a slot as tables of bytes are asked: the lowest seven bits count, the next ones say
+/// which part of the table.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(C, align(64))]
+pub(super) struct CodeTile {
+    pub(super) low: Low,
+    /// Bits 7, 8 and 9, a row each.
+    pub(super) high: [u64; 3],
+}
+
+#[derive(Debug, Clone, Copy)]
+#[repr(C, align(64))]
+pub(super) struct Low(pub(super) [u8; TILE]);
+
+impl Default for Low {
+    fn default() -> Self {
+        Self([0; TILE])
+    }
+}
+
+/// Part of a table: a byte per code.
+#[derive(Debug, Clone, Copy)]
+#[repr(C, align(64))]
+pub(super) struct Line(pub(super) [u8; 64]);
+
+/// Leaves of a tree, 16 at a time.
+#[derive(Debug, Clone, Copy)]
+#[repr(C, align(64))]
+pub(super) struct Leaves(pub(super) [f32; 16]);
 
 /// What a slot's symbols come from.
 #[derive(Debug)]
@@ -99,20 +134,44 @@ pub(super) struct Block {
     pub(super) places: Vec<u16>,
 }
 
-/// Eight trees or fewer. Tests are `lane > byte` up to `ordered`, then `lane == byte`.
+/// Set tests of up to eight nodes that ask for one slot.
+#[derive(Debug, Clone)]
+pub(super) struct Plane {
+    /// Among the codes of a tile.
+    pub(super) codes: u16,
+    /// 1, 2, 4, 8 or 16 of a group's lines from `first` on: a byte per code, a bit per node.
+    pub(super) lines: u8,
+    pub(super) first: u32,
+    /// Where the mask of each node goes.
+    pub(super) places: [u16; 8],
+}
+
+/// A comparison.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Compared {
+    /// What the lane is compared with, less 128, four times: so registers are filled fastest.
+    pub(super) bytes: [i8; 4],
+    /// Where the mask goes: place * 8 + tree.
+    pub(super) place: u32,
+}
+
+/// Eight trees or fewer. Tests are `lane > byte` in the first lanes, then `lane == byte`.
 #[derive(Debug)]
 pub(super) struct Group<S> {
     pub(super) trees: usize,
     pub(super) depth: usize,
+    /// Lanes, and how many tests each has, up to `ordered` of them the first kind.
     pub(super) ordered: usize,
-    pub(super) lanes: Vec<u16>,
-    pub(super) bytes: Vec<i8>,
-    /// Where the mask goes: place * 8 + tree.
-    pub(super) places: Vec<u16>,
+    pub(super) lanes: Vec<(u16, u16)>,
+    pub(super) tests: Vec<Compared>,
+    pub(super) planes: Vec<Plane>,
+    pub(super) lines: Vec<Line>,
     pub(super) blocks: Vec<Block>,
     pub(super) tables: Vec<u64>,
     /// `1 << depth` leaves for each of eight trees; depths are 3 at least.
     pub(super) leaves: Vec<S>,
+    /// The same as they are in the file, whole registers for each tree.
+    pub(super) leaf_lines: Vec<Leaves>,
 }
 
 /// What is to be added, in order.
@@ -130,15 +189,17 @@ pub(super) struct Sliced<S> {
     /// Column and number of all symbols, by column.
     by_column: Vec<(u32, u16)>,
     lanes: Vec<Lane>,
+    /// Symbols that planes ask for.
+    codes: Vec<u16>,
     /// By class.
     pub(super) items: Vec<Vec<Item<S>>>,
 }
 
 impl<S: Sum> Sliced<S> {
-    /// `None` if no group of trees is fit.
-    pub(super) fn of(source: &impl Source) -> Option<Self> {
+    /// `None` if no group of trees is fit. `planes`: whether the kernel looks up bytes in registers.
+    pub(super) fn of(source: &impl Source, planes: bool) -> Option<Self> {
         let slots = Slots::of(source);
-        let mut builder = Builder::new(source, &slots);
+        let mut builder = Builder::new(source, &slots, planes);
         let mut items = Vec::new();
         let mut is_any = false;
         for class in 0..source.classes() {
@@ -157,12 +218,12 @@ impl<S: Sum> Sliced<S> {
             }
             items.push(of_class);
         }
-        let Builder { symbols, lanes, .. } = builder;
+        let Builder { symbols, lanes, codes, .. } = builder;
         let numbered = (0..).zip(&symbols);
         let mut by_column: Vec<_> =
             numbered.filter_map(|(slot, it)| Some((it.column()?, slot))).collect();
         by_column.sort_unstable();
-        is_any.then_some(Self { rounding: slots.rounding, symbols, by_column, lanes, items })
+        is_any.then_some(Self { rounding: slots.rounding, symbols, by_column, lanes, codes, items })
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
@@ -173,9 +234,13 @@ impl<S: Sum> Sliced<S> {
         let items = self.items.iter().flatten().map(|item| match item {
             Item::Walk(_) => 0,
             Item::Group(group) => {
-                group.lanes.len() * 5
+                size_of_val(group.lanes.as_slice())
+                    + size_of_val(group.tests.as_slice())
+                    + size_of_val(group.planes.as_slice())
+                    + size_of_val(group.lines.as_slice())
                     + size_of_val(group.tables.as_slice())
                     + size_of_val(group.leaves.as_slice())
+                    + size_of_val(group.leaf_lines.as_slice())
                     + group
                         .blocks
                         .iter()
@@ -196,6 +261,10 @@ impl<S: Sum> Sliced<S> {
 
     pub(super) fn lanes(&self) -> usize {
         self.lanes.len()
+    }
+
+    pub(super) fn codes(&self) -> usize {
+        self.codes.len()
     }
 }
 
@@ -245,6 +314,8 @@ struct Builder {
     numbered: std::collections::BTreeMap<(u16, bool, u16), u16>,
     layout: Layout,
     words: Vec<u64>,
+    planes: bool,
+    codes: Vec<u16>,
 }
 
 /// The columns of the symbols, kind by kind, in the order of the symbols.
@@ -257,7 +328,7 @@ struct Layout {
 }
 
 impl Builder {
-    fn new(source: &impl Source, slots: &Slots) -> Self {
+    fn new(source: &impl Source, slots: &Slots, planes: bool) -> Self {
         let mut keys = vec![Vec::new(); slots.numbers.len()];
         each_test(source, |test| {
             if let Test::AtLeast { threshold, .. } = test
@@ -301,6 +372,8 @@ impl Builder {
             numbered: std::collections::BTreeMap::new(),
             layout,
             words: Vec::new(),
+            planes,
+            codes: Vec::new(),
         }
     }
 
@@ -319,27 +392,49 @@ impl Builder {
             depth = depth.max(tree.depth_up_to(DEPTH_MAX)?);
             trees.push(tree);
         }
-        let mut asked = Asked { leaves: vec![S::default(); GROUP << depth], ..Asked::default() };
+        let mut asked = Asked {
+            leaves: vec![S::default(); GROUP << depth],
+            leaf_lines: vec![Leaves([0.0; 16]); GROUP * leaf_lines(depth)],
+            ..Asked::default()
+        };
         for (number, tree) in trees.iter().enumerate() {
             self.tree(tree, number, depth, &mut asked)?;
         }
-        let Asked { mut ordered, mut equal, mut sets, leaves } = asked;
-        ordered.sort_unstable();
-        equal.sort_unstable();
+        let Asked { mut ordered, mut equal, mut sets, leaves, leaf_lines } = asked;
         sets.sort_unstable();
+        let is_plane = |&(slot, ..): &SetTest| match &self.symbols[usize::from(slot)] {
+            Symbols::Code(coder) => self.planes && coder.codes() <= LINES_MAX * 64,
+            _ => false,
+        };
+        let (planes, sets): (Vec<_>, Vec<_>) = sets.into_iter().partition(is_plane);
+        let (planes, lines) = self.planes(source, &planes)?;
         let (blocks, tables) = self.blocks(source, &sets)?;
-        let n_ordered = ordered.len();
-        ordered.append(&mut equal);
+        let (mut lanes, mut tests) = (Vec::new(), Vec::new());
+        let mut push = |of: &mut Vec<(u16, u8, u16)>| {
+            of.sort_unstable();
+            for same in of.chunk_by(|a, b| a.0 == b.0) {
+                lanes.push((same[0].0, same.len() as u16));
+                tests.extend(same.iter().map(|&(_, byte, place)| Compared {
+                    bytes: [(byte ^ 0x80).cast_signed(); 4],
+                    place: u32::from(place),
+                }));
+            }
+            lanes.len()
+        };
+        let n_ordered = push(&mut ordered);
+        push(&mut equal);
         Some(Group {
             trees: trees.len(),
             depth,
             ordered: n_ordered,
-            lanes: ordered.iter().map(|test| test.0).collect(),
-            bytes: ordered.iter().map(|test| (test.1 ^ 0x80).cast_signed()).collect(),
-            places: ordered.iter().map(|test| test.2).collect(),
+            lanes,
+            tests,
+            planes,
+            lines,
             blocks,
             tables,
             leaves,
+            leaf_lines,
         })
     }
 
@@ -358,6 +453,10 @@ impl Builder {
                     let copies = 1 << (depth - level);
                     let start = (number << depth) + path * copies;
                     asked.leaves[start..start + copies].fill(S::of(value));
+                    let lines = &mut asked.leaf_lines[number * leaf_lines(depth)..];
+                    for leaf in path * copies..(path + 1) * copies {
+                        lines[leaf / 16].0[leaf % 16] = value;
+                    }
                 }
                 Fork::Split { test, left, right } => {
                     let place = (((1 << level) + path) * GROUP + number) as u16;
@@ -407,6 +506,69 @@ impl Builder {
         Some(())
     }
 
+    /// Packs the set tests of a group, by slot, into planes of eight.
+    fn planes(
+        &mut self,
+        source: &impl Source,
+        sets: &[SetTest],
+    ) -> Option<(Vec<Plane>, Vec<Line>)> {
+        let (mut planes, mut lines) = (Vec::new(), Vec::new());
+        for of_slot in sets.chunk_by(|a, b| a.0 == b.0) {
+            let slot = of_slot[0].0;
+            let Symbols::Code(coder) = &self.symbols[usize::from(slot)] else { return None };
+            let n_codes = coder.codes();
+            let n_lines = n_codes.div_ceil(64).next_power_of_two();
+            let codes = self.codes.iter().position(|&it| it == slot).unwrap_or_else(|| {
+                self.codes.push(slot);
+                self.codes.len() - 1
+            });
+            for tests in of_slot.chunks(8) {
+                let first = lines.len();
+                lines.resize(first + n_lines, Line([0; 64]));
+                if size_of_val(lines.as_slice()) > TABLES_MAX {
+                    return None;
+                }
+                let mut places = [0; 8];
+                for (bit, &(_, set, place)) in tests.iter().enumerate() {
+                    places[bit] = place;
+                    self.each_code(source, set, n_codes, |code| {
+                        lines[first + code / 64].0[code % 64] |= 1 << bit;
+                    });
+                }
+                planes.push(Plane {
+                    codes: codes as u16,
+                    lines: n_lines as u8,
+                    first: first as u32,
+                    places,
+                });
+            }
+        }
+        Some((planes, lines))
+    }
+
+    /// Calls `visit` with each code of a set.
+    fn each_code(
+        &mut self,
+        source: &impl Source,
+        set: u32,
+        codes: usize,
+        mut visit: impl FnMut(usize),
+    ) {
+        self.words.clear();
+        self.words.resize(codes.div_ceil(64), 0);
+        source.set(set, &mut self.words);
+        for (at, &word) in self.words.iter().enumerate() {
+            let mut rest = word;
+            while rest != 0 {
+                let code = at * 64 + rest.trailing_zeros() as usize;
+                if code < codes {
+                    visit(code);
+                }
+                rest &= rest - 1;
+            }
+        }
+    }
+
     /// Packs the set tests of a group, by slot, into blocks of 64.
     fn blocks(&mut self, source: &impl Source, sets: &[SetTest]) -> Option<(Vec<Block>, Vec<u64>)> {
         let mut blocks = Vec::new();
@@ -424,20 +586,8 @@ impl Builder {
                     }
                 }
                 block.places.push(place);
-                self.words.clear();
-                self.words.resize(codes.div_ceil(64), 0);
-                source.set(set, &mut self.words);
                 let start = tables.len() - codes;
-                for (at, &word) in self.words.iter().enumerate() {
-                    let mut rest = word;
-                    while rest != 0 {
-                        let code = at * 64 + rest.trailing_zeros() as usize;
-                        if code < codes {
-                            tables[start + code] |= 1 << bit;
-                        }
-                        rest &= rest - 1;
-                    }
-                }
+                self.each_code(source, set, codes, |code| tables[start + code] |= 1 << bit);
             }
             // Whole planes: the last nodes of the block are none.
             block.places.resize(block.places.len().next_multiple_of(8), 0);
@@ -456,6 +606,12 @@ struct Asked<S> {
     equal: Vec<(u16, u8, u16)>,
     sets: Vec<SetTest>,
     leaves: Vec<S>,
+    leaf_lines: Vec<Leaves>,
+}
+
+/// Registers of a tree's leaves.
+pub(super) fn leaf_lines(depth: usize) -> usize {
+    (1_usize << depth).div_ceil(16)
 }
 
 impl Layout {

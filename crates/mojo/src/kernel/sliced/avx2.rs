@@ -2,12 +2,12 @@
 #![expect(unsafe_code, reason = "loads and stores of whole registers")]
 
 use std::arch::x86_64::{
-    __m256d, __m256i, _CMP_LE_OQ, _mm_cvtsi32_si128, _mm_set_epi8, _mm256_add_epi8,
-    _mm256_and_si256, _mm256_andnot_si256, _mm256_broadcastsi128_si256, _mm256_castps_si256,
-    _mm256_cmp_ps, _mm256_cmpeq_epi8, _mm256_cmpgt_epi8, _mm256_loadu_pd, _mm256_loadu_ps,
-    _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_or_si256, _mm256_packs_epi32,
-    _mm256_permute2f128_pd, _mm256_set1_epi8, _mm256_set1_epi32, _mm256_set1_epi64x,
-    _mm256_set1_ps, _mm256_setr_epi8, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_sll_epi16,
+    __m256d, __m256i, _CMP_LE_OQ, _MM_HINT_T1, _mm_cvtsi32_si128, _mm_prefetch, _mm_set_epi8,
+    _mm256_add_epi8, _mm256_and_si256, _mm256_andnot_si256, _mm256_broadcastsi128_si256,
+    _mm256_castps_si256, _mm256_cmp_ps, _mm256_cmpeq_epi8, _mm256_cmpgt_epi8, _mm256_loadu_pd,
+    _mm256_loadu_ps, _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_or_si256, _mm256_packs_epi32,
+    _mm256_permute2f128_pd, _mm256_set1_epi32, _mm256_set1_epi64x, _mm256_set1_ps,
+    _mm256_setr_epi8, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_sll_epi16,
     _mm256_storeu_pd, _mm256_storeu_si256, _mm256_sub_epi8, _mm256_unpackhi_epi16,
     _mm256_unpackhi_epi32, _mm256_unpackhi_epi64, _mm256_unpackhi_pd, _mm256_unpacklo_epi16,
     _mm256_unpacklo_epi32, _mm256_unpacklo_epi64, _mm256_unpacklo_pd,
@@ -16,7 +16,10 @@ use std::arch::x86_64::{
 use super::super::Sum;
 use super::super::ranks::{NODE, Node, Ranks, TILE};
 use super::encode::{Columns, RawRows, Registers, Rounded};
-use super::{Block, GROUP, Group, LaneTile, Masks, Paths, Sliced, Words, add_leaves, gather};
+use super::{
+    Block, CodeTile, Compared, GROUP, Group, LaneTile, Masks, Paths, Sliced, Words, add_leaves,
+    gather,
+};
 
 /// Adds a group's leaves to the sums of a tile.
 #[target_feature(enable = "avx2,popcnt")]
@@ -40,12 +43,12 @@ pub(in super::super) fn add<S: Sum>(
 #[target_feature(enable = "avx2,popcnt")]
 pub(in super::super) fn fill<S: Sum>(
     form: &Sliced<S>,
-    rows: &[f64],
-    columns: usize,
+    rows: &RawRows<'_>,
     symbols: &mut [[u16; TILE]],
     lanes: &mut [LaneTile],
+    codes: &mut [CodeTile],
 ) {
-    form.fill::<Own>(rows, columns, symbols, lanes);
+    form.fill::<Own>(rows, symbols, lanes, codes);
 }
 
 struct Own;
@@ -61,6 +64,10 @@ impl Registers for Own {
     fn ranks(ranks: &Ranks, values: &Rounded, to: &mut [u16; TILE]) {
         // SAFETY: as above.
         unsafe { self::ranks(ranks, values, to) }
+    }
+
+    fn split(_: &[u16; TILE], _: &mut CodeTile) {
+        unreachable!("forms for this processor have no planes");
     }
 }
 
@@ -78,9 +85,12 @@ pub(super) fn ranks(ranks: &Ranks, values: &Rounded, to: &mut [u16; TILE]) {
 /// 4 x 4 numbers at a time.
 #[inline]
 #[target_feature(enable = "avx2,popcnt")]
-fn turn(rows: &RawRows<'_>, first: usize, to: &mut Columns) {
+pub(in super::super) fn turn(rows: &RawRows<'_>, first: usize, to: &mut Columns) {
     for part in 0..TILE / 4 {
-        let four = [0, 1, 2, 3].map(|i| rows.eight(4 * part + i, first));
+        let four = [0, 1, 2, 3].map(|i| {
+            _mm_prefetch::<_MM_HINT_T1>(rows.ahead(4 * part + i, first));
+            rows.eight(4 * part + i, first)
+        });
         for half in 0..2 {
             let [a, b, c, d] = four.each_ref().map(|row| load_f64(&row.as_chunks().0[half]));
             let (even, odd) = (_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b));
@@ -163,18 +173,20 @@ fn mask(low: __m256i, high: __m256i) -> u64 {
 #[target_feature(enable = "avx2,popcnt")]
 fn tests<S>(group: &Group<S>, lanes: &[LaneTile], masks: &mut Masks) {
     let masks = masks.0.as_flattened_mut();
-    let each = group.lanes.iter().zip(&group.bytes).zip(&group.places);
-    for ((&lane, &byte), &place) in each.clone().take(group.ordered) {
+    let mut rest = group.tests.as_slice();
+    for (at, &(lane, n)) in group.lanes.iter().enumerate() {
         let [low, high] = halves(&lanes[usize::from(lane)].0);
-        let byte = _mm256_set1_epi8(byte);
-        let mask = mask(_mm256_cmpgt_epi8(low, byte), _mm256_cmpgt_epi8(high, byte));
-        masks[usize::from(place) % (GROUP * 256)] = mask;
-    }
-    for ((&lane, &byte), &place) in each.skip(group.ordered) {
-        let [low, high] = halves(&lanes[usize::from(lane)].0);
-        let byte = _mm256_set1_epi8(byte);
-        let mask = mask(_mm256_cmpeq_epi8(low, byte), _mm256_cmpeq_epi8(high, byte));
-        masks[usize::from(place) % (GROUP * 256)] = mask;
+        let (tests, others) = rest.split_at(usize::from(n));
+        rest = others;
+        for &Compared { bytes, place } in tests {
+            let bytes = _mm256_set1_epi32(i32::from_ne_bytes(bytes.map(i8::cast_unsigned)));
+            let mask = if at < group.ordered {
+                mask(_mm256_cmpgt_epi8(low, bytes), _mm256_cmpgt_epi8(high, bytes))
+            } else {
+                mask(_mm256_cmpeq_epi8(low, bytes), _mm256_cmpeq_epi8(high, bytes))
+            };
+            masks[place as usize % (GROUP * 256)] = mask;
+        }
     }
 }
 

@@ -2,14 +2,18 @@
 #![expect(unsafe_code, reason = "loads and stores of whole registers")]
 
 use std::arch::x86_64::{
-    __m512, __m512d, __m512i, _CMP_LE_OQ, _mm_set_epi8, _mm256_storeu_si256, _mm512_add_epi8,
-    _mm512_add_epi32, _mm512_broadcast_i32x4, _mm512_cmp_ps_mask, _mm512_cmpeq_epi8_mask,
-    _mm512_cmpgt_epi8_mask, _mm512_cvtepi32_epi16, _mm512_loadu_pd, _mm512_loadu_ps,
-    _mm512_loadu_si512, _mm512_mask_add_epi8, _mm512_mask_add_epi32, _mm512_mask_blend_ps,
-    _mm512_permutex2var_ps, _mm512_permutexvar_ps, _mm512_set1_epi8, _mm512_set1_epi32,
-    _mm512_set1_ps, _mm512_setzero_si512, _mm512_shuffle_epi8, _mm512_shuffle_f64x2,
-    _mm512_storeu_pd, _mm512_storeu_si512, _mm512_sub_epi32, _mm512_ternarylogic_epi64,
-    _mm512_test_epi8_mask, _mm512_test_epi32_mask, _mm512_unpackhi_epi16, _mm512_unpackhi_epi32,
+    __m512, __m512d, __m512i, _CMP_LE_OQ, _MM_HINT_T1, _mm_loadu_si128, _mm_prefetch, _mm_set_epi8,
+    _mm256_storeu_si256, _mm512_add_epi8, _mm512_add_epi32, _mm512_add_pd, _mm512_add_ps,
+    _mm512_broadcast_i32x4, _mm512_castps512_ps256, _mm512_castsi256_si512, _mm512_cmp_ps_mask,
+    _mm512_cmpeq_epi8_mask, _mm512_cmpgt_epi8_mask, _mm512_cvtepi16_epi8, _mm512_cvtepi32_epi16,
+    _mm512_cvtepu8_epi32, _mm512_cvtps_pd, _mm512_extractf32x8_ps, _mm512_inserti64x4,
+    _mm512_loadu_pd, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mask_add_epi8,
+    _mm512_mask_add_epi32, _mm512_mask_blend_epi8, _mm512_mask_blend_ps, _mm512_permutex2var_epi8,
+    _mm512_permutex2var_ps, _mm512_permutexvar_epi8, _mm512_permutexvar_ps, _mm512_set1_epi8,
+    _mm512_set1_epi16, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512,
+    _mm512_shuffle_epi8, _mm512_shuffle_f64x2, _mm512_storeu_pd, _mm512_storeu_ps,
+    _mm512_storeu_si512, _mm512_sub_epi32, _mm512_ternarylogic_epi64, _mm512_test_epi8_mask,
+    _mm512_test_epi16_mask, _mm512_test_epi32_mask, _mm512_unpackhi_epi16, _mm512_unpackhi_epi32,
     _mm512_unpackhi_epi64, _mm512_unpackhi_pd, _mm512_unpacklo_epi16, _mm512_unpacklo_epi32,
     _mm512_unpacklo_epi64, _mm512_unpacklo_pd,
 };
@@ -17,7 +21,10 @@ use std::arch::x86_64::{
 use super::super::Sum;
 use super::super::ranks::{NODE, Node, Ranks, TILE};
 use super::encode::{Columns, RawRows, Registers, Rounded};
-use super::{Block, GROUP, Group, LaneTile, Masks, Paths, Sliced, Words, add_leaves, gather};
+use super::{
+    Block, CodeTile, Compared, GROUP, Group, LaneTile, Leaves, Line, Masks, Paths, Sliced, Words,
+    gather,
+};
 
 /// Adds a group's leaves to the sums of a tile.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,popcnt")]
@@ -37,16 +44,31 @@ pub(in super::super) fn add<S: Sum>(
     add_leaves(group, paths, sums);
 }
 
+/// The same, of a form with planes.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,popcnt")]
+pub(in super::super) fn add_planes<S: Sum>(
+    group: &Group<S>,
+    lanes: &[LaneTile],
+    symbols: &[[u16; TILE]],
+    codes: &[CodeTile],
+    masks: &mut Masks,
+    paths: &mut Paths,
+    sums: &mut [S; TILE],
+) {
+    planes(group, codes, masks);
+    add(group, lanes, symbols, masks, paths, sums);
+}
+
 /// [`Sliced::fill`], compiled for this processor.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,popcnt")]
 pub(in super::super) fn fill<S: Sum>(
     form: &Sliced<S>,
-    rows: &[f64],
-    columns: usize,
+    rows: &RawRows<'_>,
     symbols: &mut [[u16; TILE]],
     lanes: &mut [LaneTile],
+    codes: &mut [CodeTile],
 ) {
-    form.fill::<Own>(rows, columns, symbols, lanes);
+    form.fill::<Own>(rows, symbols, lanes, codes);
 }
 
 struct Own;
@@ -62,6 +84,12 @@ impl Registers for Own {
     fn ranks(ranks: &Ranks, values: &Rounded, to: &mut [u16; TILE]) {
         // SAFETY: as above.
         unsafe { self::ranks(ranks, values, to) }
+    }
+
+    #[inline(always)]
+    fn split(codes: &[u16; TILE], to: &mut CodeTile) {
+        // SAFETY: as above.
+        unsafe { split(codes, to) }
     }
 }
 
@@ -87,9 +115,12 @@ pub(super) fn ranks(ranks: &Ranks, values: &Rounded, to: &mut [u16; TILE]) {
 /// 8 x 8 numbers at a time.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,popcnt")]
-fn turn(rows: &RawRows<'_>, first: usize, to: &mut Columns) {
+pub(in super::super) fn turn(rows: &RawRows<'_>, first: usize, to: &mut Columns) {
     for part in 0..TILE / 8 {
-        let row = |i: usize| load_f64(&rows.eight(8 * part + i, first));
+        let row = |i: usize| {
+            _mm_prefetch::<_MM_HINT_T1>(rows.ahead(8 * part + i, first));
+            load_f64(&rows.eight(8 * part + i, first))
+        };
         // Numbers of two rows side by side, of even columns and of odd ones.
         let pairs = [0, 2, 4, 6].map(|i| {
             let (a, b) = (row(i), row(i + 1));
@@ -202,7 +233,7 @@ fn of_four(nodes: &[Node], places: __m512i) -> __m512 {
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,popcnt")]
 fn load<T>(at: &T) -> __m512i {
-    const { assert!(size_of::<T>() == 64 && align_of::<T>() >= 8) };
+    const { assert!(size_of::<T>() == 64) };
     // SAFETY: 64 bytes are there; the load asks for no alignment.
     unsafe { _mm512_loadu_si512(std::ptr::from_ref(at).cast()) }
 }
@@ -219,18 +250,165 @@ fn store<T>(at: &mut T, value: __m512i) {
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,popcnt")]
 fn tests<S>(group: &Group<S>, lanes: &[LaneTile], masks: &mut Masks) {
     let masks = masks.0.as_flattened_mut();
-    let (ordered, all) = (group.ordered, group.lanes.len());
-    let each = group.lanes.iter().zip(&group.bytes).zip(&group.places);
-    for ((&lane, &byte), &place) in each.clone().take(ordered) {
-        let mask = _mm512_cmpgt_epi8_mask(load(&lanes[usize::from(lane)]), _mm512_set1_epi8(byte));
-        masks[usize::from(place) % (GROUP * 256)] = mask;
+    let mut rest = group.tests.as_slice();
+    for (at, &(lane, n)) in group.lanes.iter().enumerate() {
+        let lane = load(&lanes[usize::from(lane)]);
+        let (tests, others) = rest.split_at(usize::from(n));
+        rest = others;
+        if at < group.ordered {
+            for &Compared { bytes, place } in tests {
+                let mask = _mm512_cmpgt_epi8_mask(lane, four_bytes(bytes));
+                masks[place as usize % (GROUP * 256)] = mask;
+            }
+        } else {
+            for &Compared { bytes, place } in tests {
+                let mask = _mm512_cmpeq_epi8_mask(lane, four_bytes(bytes));
+                masks[place as usize % (GROUP * 256)] = mask;
+            }
+        }
     }
-    if ordered < all {
-        for ((&lane, &byte), &place) in each.skip(ordered) {
-            let mask =
-                _mm512_cmpeq_epi8_mask(load(&lanes[usize::from(lane)]), _mm512_set1_epi8(byte));
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,popcnt")]
+fn four_bytes(bytes: [i8; 4]) -> __m512i {
+    _mm512_set1_epi32(i32::from_ne_bytes(bytes.map(i8::cast_unsigned)))
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,popcnt")]
+fn split(codes: &[u16; TILE], to: &mut CodeTile) {
+    let [low, high] = codes.as_chunks::<32>().0 else { unreachable!("64 is 2 x 32") };
+    let (low, high) = (load(low), load(high));
+    let bytes = _mm512_inserti64x4::<1>(
+        _mm512_castsi256_si512(_mm512_cvtepi16_epi8(low)),
+        _mm512_cvtepi16_epi8(high),
+    );
+    store(&mut to.low, bytes);
+    for (bit, to) in (7..).zip(&mut to.high) {
+        let bit = _mm512_set1_epi16(1 << bit);
+        let (low, high) = (_mm512_test_epi16_mask(low, bit), _mm512_test_epi16_mask(high, bit));
+        *to = u64::from(low) | u64::from(high) << 32;
+    }
+}
+
+/// Answers the set tests that are planes.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,popcnt")]
+fn planes<S>(group: &Group<S>, codes: &[CodeTile], masks: &mut Masks) {
+    let masks = masks.0.as_flattened_mut();
+    for plane in &group.planes {
+        let codes = &codes[usize::from(plane.codes)];
+        let lines = &group.lines[plane.first as usize..][..usize::from(plane.lines)];
+        let low = load(&codes.low);
+        let bytes = match lines {
+            [line] => _mm512_permutexvar_epi8(low, load(line)),
+            [a, b] => _mm512_permutex2var_epi8(load(a), low, load(b)),
+            [..] if lines.len() == 4 => bytes_of_four(lines, low, codes.high[0]),
+            [..] if lines.len() == 8 => bytes_of_eight(lines, low, codes.high),
+            _ => {
+                let (a, b) = lines.split_at(lines.len() / 2);
+                let (a, b) =
+                    (bytes_of_eight(a, low, codes.high), bytes_of_eight(b, low, codes.high));
+                _mm512_mask_blend_epi8(codes.high[2], a, b)
+            }
+        };
+        for (bit, &place) in plane.places.iter().enumerate() {
+            let mask = _mm512_test_epi8_mask(bytes, _mm512_set1_epi8((1_u8 << bit).cast_signed()));
             masks[usize::from(place) % (GROUP * 256)] = mask;
         }
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,popcnt")]
+fn bytes_of_four(lines: &[Line], low: __m512i, seventh: u64) -> __m512i {
+    let of = |lines: &[Line]| _mm512_permutex2var_epi8(load(&lines[0]), low, load(&lines[1]));
+    _mm512_mask_blend_epi8(seventh, of(&lines[..2]), of(&lines[2..4]))
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,popcnt")]
+fn bytes_of_eight(lines: &[Line], low: __m512i, high: [u64; 3]) -> __m512i {
+    let (a, b) = (bytes_of_four(lines, low, high[0]), bytes_of_four(&lines[4..], low, high[0]));
+    _mm512_mask_blend_epi8(high[1], a, b)
+}
+
+/// Adds the leaves that the paths lead to, in tree order: registers hold a tree's leaves.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,popcnt")]
+fn add_leaves<S: Sum>(group: &Group<S>, paths: &Paths, sums: &mut [S; TILE]) {
+    match group.depth {
+        ..=4 => add_lines::<S, 1>(group, paths, sums),
+        5 => add_lines::<S, 2>(group, paths, sums),
+        6 => add_lines::<S, 4>(group, paths, sums),
+        7 => add_lines::<S, 8>(group, paths, sums),
+        _ => add_lines::<S, 16>(group, paths, sums),
+    }
+}
+
+/// `LINES`: registers of a tree's leaves.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,popcnt")]
+fn add_lines<S: Sum, const LINES: usize>(group: &Group<S>, paths: &Paths, sums: &mut [S; TILE]) {
+    let trees = group.leaf_lines.as_chunks::<LINES>().0.iter().zip(&paths.0);
+    for (leaves, paths) in trees.take(group.trees) {
+        for (sums, paths) in sums.as_chunks_mut::<16>().0.iter_mut().zip(paths.as_chunks().0) {
+            let paths: &[u8; 16] = paths;
+            // SAFETY: 16 bytes are there; the load asks for no alignment.
+            let paths = _mm512_cvtepu8_epi32(unsafe { _mm_loadu_si128(paths.as_ptr().cast()) });
+            S::plus_sixteen(sums, leaf(leaves, paths));
+        }
+    }
+}
+
+/// The leaves at the ends of paths, whose higher bits are the leaf's.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,popcnt")]
+fn leaf<const LINES: usize>(leaves: &[Leaves; LINES], paths: __m512i) -> __m512 {
+    let line = |at: usize| {
+        // SAFETY: 64 bytes are there; the load asks for no alignment.
+        unsafe { _mm512_loadu_ps(leaves[at].0.as_ptr()) }
+    };
+    if LINES == 1 {
+        return _mm512_permutexvar_ps(paths, line(0));
+    }
+    let mut found = [_mm512_setzero_ps(); 8];
+    for (pair, found) in found.iter_mut().enumerate().take(LINES / 2) {
+        *found = _mm512_permutex2var_ps(line(2 * pair), paths, line(2 * pair + 1));
+    }
+    let (mut n, mut bit) = (LINES / 2, 32);
+    while n > 1 {
+        let is_high = _mm512_test_epi32_mask(paths, _mm512_set1_epi32(bit));
+        for pair in 0..n / 2 {
+            found[pair] = _mm512_mask_blend_ps(is_high, found[2 * pair], found[2 * pair + 1]);
+        }
+        (n, bit) = (n / 2, bit * 2);
+    }
+    found[0]
+}
+
+/// Adds 16 leaves to as many sums.
+#[inline(always)]
+pub(in super::super) fn plus_sixteen_f64(sums: &mut [f64; 16], leaves: __m512) {
+    let (low, high) = sums.split_at_mut(8);
+    // SAFETY: only called where the instructions are there; each half of the sums is a register.
+    unsafe {
+        let (a, b) = (_mm512_castps512_ps256(leaves), _mm512_extractf32x8_ps::<1>(leaves));
+        let (a, b) = (_mm512_cvtps_pd(a), _mm512_cvtps_pd(b));
+        let (x, y) = (_mm512_loadu_pd(low.as_ptr()), _mm512_loadu_pd(high.as_ptr()));
+        _mm512_storeu_pd(low.as_mut_ptr(), _mm512_add_pd(x, a));
+        _mm512_storeu_pd(high.as_mut_ptr(), _mm512_add_pd(y, b));
+    }
+}
+
+/// The same of `f32`.
+#[inline(always)]
+pub(in super::super) fn plus_sixteen_f32(sums: &mut [f32; 16], leaves: __m512) {
+    // SAFETY: only called where the instructions are there; the sums are a register.
+    unsafe {
+        let all = _mm512_loadu_ps(sums.as_ptr());
+        _mm512_storeu_ps(sums.as_mut_ptr(), _mm512_add_ps(all, leaves));
     }
 }
 

@@ -7,15 +7,15 @@
 use super::super::Sum;
 use super::super::ranks::{Ranks, TILE, round};
 use super::super::source::{Coder, Rounding};
-use super::{LANE, Lane, LaneTile, Sliced, Symbols};
+use super::{CodeTile, LANE, Lane, LaneTile, Sliced, Symbols};
 
 /// Columns that are turned together.
-pub(super) const ABREAST: usize = 8;
+pub(crate) const ABREAST: usize = 8;
 
 /// Values of some columns, each one's side by side.
 #[derive(Debug)]
 #[repr(C, align(64))]
-pub(super) struct Columns(pub(super) [[f64; TILE]; ABREAST]);
+pub(crate) struct Columns(pub(crate) [[f64; TILE]; ABREAST]);
 
 /// Rounded values of a slot.
 #[derive(Debug)]
@@ -24,22 +24,47 @@ pub(super) struct Rounded(pub(super) [f32; TILE]);
 
 /// What the processor's registers do. Methods may only be called where it has them.
 pub(super) trait Registers {
-    /// Turns eight columns from `first` on. `rows`: row-major, 64 rows of `columns`.
+    /// Turns eight columns from `first` on.
     fn turn(rows: &RawRows<'_>, first: usize, to: &mut Columns);
     /// The rank of each value, 0 of NaN.
     fn ranks(ranks: &Ranks, values: &Rounded, to: &mut [u16; TILE]);
+    /// Codes below 1,024 as planes take them.
+    fn split(codes: &[u16; TILE], to: &mut CodeTile);
 }
 
 /// Row-major rows, at least one; the last one stands for those that a tile lacks.
 #[derive(Debug)]
-pub(super) struct RawRows<'a> {
-    pub(super) values: &'a [f64],
-    pub(super) columns: usize,
+pub(in super::super) struct RawRows<'a> {
+    values: &'a [f64],
+    columns: usize,
     last: usize,
 }
 
-impl RawRows<'_> {
-    /// Eight values of a row, the last ones zeros where it has no more.
+impl<'a> RawRows<'a> {
+    /// Those of the tile that starts at a row.
+    pub(in super::super) fn at(row: usize, rows: &'a [f64], columns: usize) -> Self {
+        let rows = &rows[row * columns..];
+        let values = &rows[..rows.len().min(TILE * columns)];
+        Self { values, columns, last: values.len() / columns - 1 }
+    }
+
+    /// Where the next tile has what [`RawRows::eight`] takes of this one. Rows are touched in pieces
+    /// that lie far apart: no prefetcher of the processor sees them coming.
+    #[inline(always)]
+    pub(super) fn ahead(&self, row: usize, first: usize) -> *const i8 {
+        self.values.as_ptr().wrapping_add((row + TILE) * self.columns + first).cast()
+    }
+
+    /// [`Registers::turn`], number by number.
+    pub(in super::super) fn turn(&self, first: usize, to: &mut Columns) {
+        for row in 0..TILE {
+            for (column, value) in to.0.iter_mut().zip(self.eight(row, first)) {
+                column[row] = value;
+            }
+        }
+    }
+
+    /// Eight values of a row; those behind its last one are any.
     #[inline(always)]
     pub(super) fn eight(&self, row: usize, first: usize) -> [f64; ABREAST] {
         let start = row.min(self.last) * self.columns + first;
@@ -53,25 +78,24 @@ impl RawRows<'_> {
 impl<S: Sum> Sliced<S> {
     /// Encodes a tile.
     ///
-    /// `rows`: row-major, up to 64 rows; `symbols`, `lanes`: one each of this form's.
+    /// `symbols`, `lanes`, `codes`: one each of this form's.
     #[inline(always)]
     pub(super) fn fill<R: Registers>(
         &self,
-        rows: &[f64],
-        columns: usize,
+        rows: &RawRows<'_>,
         symbols: &mut [[u16; TILE]],
         lanes: &mut [LaneTile],
+        codes: &mut [CodeTile],
     ) {
-        let rows = RawRows { values: rows, columns, last: rows.len() / columns - 1 };
         let mut turned = Columns([[0.0; TILE]; ABREAST]);
         let mut end = 0;
         let mut first = 0;
         for &(column, slot) in &self.by_column {
             let column = column as usize;
             if column >= end {
-                first = column.min(columns.saturating_sub(ABREAST));
+                first = column.min(rows.columns.saturating_sub(ABREAST));
                 end = first + ABREAST;
-                R::turn(&rows, first, &mut turned);
+                R::turn(rows, first, &mut turned);
             }
             let values = &turned.0[column - first];
             let to = &mut symbols[usize::from(slot)];
@@ -94,6 +118,9 @@ impl<S: Sum> Sliced<S> {
         }
         for (lane, LaneTile(bytes)) in self.lanes.iter().zip(lanes) {
             fill_lane(lane, &symbols[usize::from(lane.symbols)], bytes);
+        }
+        for (&slot, codes) in self.codes.iter().zip(codes) {
+            R::split(&symbols[usize::from(slot)], codes);
         }
     }
 }
@@ -189,7 +216,9 @@ mod tests {
                 // SAFETY: a level is of those that `levels` found on this processor.
                 Level::Avx2 => unsafe { avx2::ranks(&ranks, &values, &mut found) },
                 // SAFETY: as above.
-                Level::Avx512 => unsafe { avx512::ranks(&ranks, &values, &mut found) },
+                Level::Avx512 | Level::Vbmi => unsafe {
+                    avx512::ranks(&ranks, &values, &mut found);
+                },
             }
             assert_eq!(found, expected, "{level:?}, {} thresholds", thresholds.len());
         }
@@ -204,6 +233,36 @@ mod tests {
             seed in 0_u32..100_000,
         ) {
             check(n, seed);
+        }
+    }
+
+    #[test]
+    #[expect(unsafe_code, reason = "what the processor has was asked for")]
+    fn every_way_turns_every_number() {
+        for (n, columns) in [(1_usize, 1_usize), (3, 7), (64, 8), (65, 9), (100, 13), (200, 40)] {
+            let rows: Vec<f64> = (0..n * columns).map(|i| i as f64).collect();
+            for first in 0..=columns.saturating_sub(ABREAST) {
+                let rows = RawRows::at(n / 2, &rows, columns);
+                let mut expected = Columns([[f64::NAN; TILE]; ABREAST]);
+                rows.turn(first, &mut expected);
+                for row in 0..(n - n / 2).min(TILE) {
+                    let start = (n / 2 + row) * columns + first;
+                    assert_eq!(expected.0[0][row], start as f64);
+                }
+                for level in levels() {
+                    let mut found = Columns([[f64::NAN; TILE]; ABREAST]);
+                    match level {
+                        Level::Portable => continue,
+                        // SAFETY: a level is of those that `levels` found on this processor.
+                        Level::Avx2 => unsafe { avx2::turn(&rows, first, &mut found) },
+                        // SAFETY: as above.
+                        Level::Avx512 | Level::Vbmi => unsafe {
+                            avx512::turn(&rows, first, &mut found);
+                        },
+                    }
+                    assert_eq!(found.0, expected.0, "{level:?} {n} x {columns}, {first}");
+                }
+            }
         }
     }
 
