@@ -28,6 +28,10 @@ use crate::reader::Reader;
 /// Euler's constant to the digits that H2O has.
 const EULER: f64 = 0.577_215_664_9;
 
+/// Trees that a row walks through at the same time: an addition waits for the one before it in its
+/// own sum only.
+const ABREAST: usize = 8;
+
 /// Names of `preds`.
 pub(crate) const OUTPUT_COLUMNS: [&str; 2] = ["anomaly_score", "mean_length"];
 
@@ -180,28 +184,57 @@ impl ExtendedIsolationForest {
 
     /// Fills `[score, mean length]`.
     pub(crate) fn score(&self, raw: &[f64], preds: &mut [f64]) {
-        let sum = self.roots.iter().fold(0.0, |sum, &root| sum + self.length(root, raw));
+        let sum = self.roots.chunks(ABREAST).fold(0.0, |sum, roots| {
+            let lengths = self.lengths(roots, raw);
+            lengths.iter().take(roots.len()).fold(sum, |sum, length| sum + length)
+        });
         let mean = sum / self.roots.len() as f64;
         preds[0] = pow(2.0, -(mean / self.scale));
         preds[1] = mean;
     }
 
-    fn length(&self, root: Option<u32>, raw: &[f64]) -> f64 {
+    /// Lengths of the paths through up to [`ABREAST`] trees, level by level.
+    fn lengths(&self, roots: &[Option<u32>], raw: &[f64]) -> [f64; ABREAST] {
+        let mut lengths = [-1.0; ABREAST];
+        let mut next = [None; ABREAST];
+        next.iter_mut().zip(roots).for_each(|(next, root)| *next = *root);
         let mut depth = 0.0;
-        let mut next = root;
-        while let Some(at) = next {
-            match self.nodes[at as usize] {
-                Node::Leaf(rest) => return depth + rest,
-                Node::Cut { at, left, right } => {
-                    let (n, p) = self.cuts[at..].split_at(self.width);
-                    let side =
-                        raw.iter().zip(p).zip(n).fold(0.0, |sum, ((x, p), n)| sum + (x - p) * n);
-                    next = if side <= 0.0 { left } else { right };
-                    depth += 1.0;
+        loop {
+            let (mut cuts, mut any) = ([None; ABREAST], None);
+            for ((next, cut), length) in next.iter().zip(&mut cuts).zip(&mut lengths) {
+                match next.map(|at: u32| self.nodes[at as usize]) {
+                    Some(Node::Cut { at, left, right }) => {
+                        *cut = Some((at, left, right));
+                        any = Some(at);
+                    }
+                    Some(Node::Leaf(rest)) => *length = depth + rest,
+                    None => {}
                 }
             }
+            let Some(any) = any else { return lengths };
+            // A path that has ended adds up what another does.
+            let sides = self.sides(cuts.map(|cut| cut.map_or(any, |(at, ..)| at)), raw);
+            for ((next, cut), side) in next.iter_mut().zip(cuts).zip(sides) {
+                *next = cut.and_then(|(_, left, right)| if side <= 0.0 { left } else { right });
+            }
+            depth += 1.0;
         }
-        -1.0
+    }
+
+    /// On which side of each cut the row lies: not above 0 is left.
+    fn sides(&self, cuts: [usize; ABREAST], raw: &[f64]) -> [f64; ABREAST] {
+        let raw = &raw[..self.width];
+        let cuts = cuts.map(|at| {
+            let (n, rest) = self.cuts[at..].split_at(raw.len());
+            (n, &rest[..raw.len()])
+        });
+        let mut sums = [0.0; ABREAST];
+        for (column, x) in raw.iter().enumerate() {
+            for (sum, (n, p)) in sums.iter_mut().zip(cuts) {
+                *sum += (x - p[column]) * n[column];
+            }
+        }
+        sums
     }
 }
 
@@ -220,6 +253,62 @@ fn mean_depth(n: i64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The definition: one path.
+    fn length(forest: &ExtendedIsolationForest, root: Option<u32>, raw: &[f64]) -> f64 {
+        let mut depth = 0.0;
+        let mut next = root;
+        while let Some(at) = next {
+            match forest.nodes[at as usize] {
+                Node::Leaf(rest) => return depth + rest,
+                Node::Cut { at, left, right } => {
+                    let (n, p) = forest.cuts[at..].split_at(forest.width);
+                    let terms = raw.iter().zip(p).zip(n);
+                    let side = terms.fold(0.0, |sum, ((x, p), n)| sum + (x - p) * n);
+                    next = if side <= 0.0 { left } else { right };
+                    depth += 1.0;
+                }
+            }
+        }
+        -1.0
+    }
+
+    #[test]
+    fn paths_abreast_are_as_long_as_alone() {
+        let mut forest = empty(3);
+        let mut seed = 7_u64;
+        let mut random = || {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (seed >> 40) as f64 / f64::from(1 << 23) - 1.0
+        };
+        for tree in 0..11_usize {
+            let first = forest.nodes.len();
+            // Whole trees of other depths, a child missing here and there.
+            let n = (1_usize << (tree % 6)) - 1;
+            for node in 0..=2 * n {
+                let child =
+                    |child: usize| (child % 13 != 5).then(|| u32::try_from(first + child).unwrap());
+                forest.nodes.push(if node >= n {
+                    Node::Leaf(mean_depth(i64::try_from(node % 5).unwrap()))
+                } else {
+                    let at = forest.cuts.len();
+                    forest.cuts.extend((0..6).map(|_| random()));
+                    Node::Cut { at, left: child(2 * node + 1), right: child(2 * node + 2) }
+                });
+            }
+            forest.roots.push((tree != 4).then(|| u32::try_from(first).unwrap()));
+        }
+        for row in 0..200 {
+            let nan = [random(), f64::NAN, random()];
+            let raw = if row % 20 == 0 { nan } else { [random(), random(), random()] };
+            for roots in forest.roots.chunks(ABREAST) {
+                let lengths = forest.lengths(roots, &raw);
+                for (found, &root) in lengths.into_iter().zip(roots) {
+                    assert_eq!(found.to_bits(), length(&forest, root, &raw).to_bits());
+                }
+            }
+        }
+    }
 
     fn empty(width: usize) -> ExtendedIsolationForest {
         let (nodes, cuts, roots) = (Vec::new(), Vec::new(), Vec::new());
@@ -244,9 +333,9 @@ mod tests {
         // The right child is missing; the left one is there twice, and the nearer one counts.
         let bytes = tree(&[cut(0, 1.0, 0.0), leaf(1, 2), leaf(1, 0)]);
         let root = forest.read_tree(&bytes, 10).unwrap();
-        assert_eq!(forest.length(root, &[-1.0]), 2.0);
-        assert_eq!(forest.length(root, &[1.0]), -1.0);
-        assert_eq!(forest.length(root, &[f64::NAN]), -1.0);
+        assert_eq!(length(&forest, root, &[-1.0]), 2.0);
+        assert_eq!(length(&forest, root, &[1.0]), -1.0);
+        assert_eq!(length(&forest, root, &[f64::NAN]), -1.0);
         let filled = [bytes, vec![0; 7]].concat();
         let reason = forest.read_tree(&filled, 10).unwrap_err().reason;
         assert_eq!(reason, "a child of node 0 is missing");
@@ -254,7 +343,7 @@ mod tests {
         assert!(forest.read_tree(&filled, 10).is_ok());
         let bytes = tree(&[leaf(1, 2), cut(0, 1.0, 0.0)]);
         let root = forest.read_tree(&bytes, 10).unwrap();
-        assert_eq!(forest.length(root, &[-1.0]), -1.0);
+        assert_eq!(length(&forest, root, &[-1.0]), -1.0);
     }
 
     #[test]

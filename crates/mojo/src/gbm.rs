@@ -91,8 +91,10 @@ impl Gbm {
             Family::Regression => 0,
             Family::Binomial => 1,
             Family::Multinomial => {
-                let rows = preds.chunks_exact_mut(stride).zip(offsets);
-                rows.for_each(|(preds, &offset)| self.unify(preds, offset, balance));
+                for (preds, offsets) in preds.chunks_mut(BLOCK * stride).zip(offsets.chunks(BLOCK))
+                {
+                    self.unify_classes(preds, stride, offsets, balance);
+                }
                 return;
             }
         };
@@ -116,6 +118,36 @@ impl Gbm {
         }
     }
 
+    /// [`Gbm::unify_rows`] of softmax. Places of labels go through `exp` with the others.
+    fn unify_classes(
+        &self,
+        preds: &mut [f64],
+        stride: usize,
+        offsets: &[f64],
+        balance: Option<&[Vec<f64>; 2]>,
+    ) {
+        for (preds, offset) in preds.chunks_exact_mut(stride).zip(offsets) {
+            preds[0] = 0.0;
+            self.mirror(preds, *offset);
+            below_largest(&mut preds[1..]);
+        }
+        exp_all(preds);
+        for preds in preds.chunks_exact_mut(stride) {
+            to_shares(&mut preds[1..]);
+            if let Some([prior, model]) = balance {
+                correct_balance(&mut preds[1..], prior, model);
+            }
+        }
+    }
+
+    /// Softmax of two classes has one margin.
+    fn mirror(&self, preds: &mut [f64], offset: f64) {
+        if preds.len() == 3 {
+            preds[1] += self.init + offset;
+            preds[2] = -preds[1];
+        }
+    }
+
     /// From sums of leaves to genmodel's array, in place, all but the label.
     ///
     /// `preds`: `[_, margin, ...]` for classes, `[margin]` for regression.
@@ -130,11 +162,10 @@ impl Gbm {
                 preds[1] = 1.0 - preds[2];
             }
             Family::Multinomial => {
-                if preds.len() == 3 {
-                    preds[1] += self.init + offset;
-                    preds[2] = -preds[1];
-                }
-                softmax(&mut preds[1..]);
+                self.mirror(preds, offset);
+                below_largest(&mut preds[1..]);
+                exp_all(&mut preds[1..]);
+                to_shares(&mut preds[1..]);
             }
         }
         if let Some([prior, model]) = balance {
@@ -143,11 +174,15 @@ impl Gbm {
     }
 }
 
-/// Margins to probabilities, in place. Source: `GenModel.log_rescale`, `GBM_rescale`.
-fn softmax(margins: &mut [f64]) {
+/// Less the largest of them: the first half of softmax, before `exp`. Source: `GenModel.log_rescale`,
+/// `GBM_rescale`.
+fn below_largest(margins: &mut [f64]) {
     let max = margins.iter().fold(f64::NEG_INFINITY, |max, &margin| java_max(max, margin));
     margins.iter_mut().for_each(|margin| *margin -= max);
-    exp_all(margins);
-    let sum = margins.iter().fold(0.0, |sum, p| sum + p);
-    margins.iter_mut().for_each(|p| *p /= sum);
+}
+
+/// Over their sum: the second half.
+fn to_shares(exps: &mut [f64]) {
+    let sum = exps.iter().fold(0.0, |sum, p| sum + p);
+    exps.iter_mut().for_each(|p| *p /= sum);
 }

@@ -454,6 +454,7 @@ impl Levels {
     /// Place of a level's coefficient, without branches: `absent` where it has none, as training did
     /// not see it; and whether the category is no level at all.
     #[inline(always)]
+    #[expect(clippy::needless_bitwise_bool, reason = "a lazy operator is a branch per level")]
     fn place(&self, value: f64, skips_first: bool, absent: u32) -> (u32, bool) {
         /// 2^52: of a sum with it, the lowest bits are the other number, rounded to a whole one.
         const WHOLE: f64 = 4_503_599_627_370_496.0;
