@@ -135,13 +135,15 @@ pub(crate) struct Coded<C> {
     body: Option<Coding>,
     answer: Option<Accepted>,
     bytes_max: usize,
+    /// What the body weighs, once it is no longer compressed.
+    inflated_weight: Option<usize>,
 }
 
 impl<C> Coded<C> {
     /// `bytes_max`: of the body, when it is no longer compressed.
     pub(crate) fn new(call: C, headers: &HeaderMap, bytes_max: usize) -> Result<Self, Refusal> {
         let body = Coding::of_body(headers)?;
-        Ok(Self { call, body, answer: accepted(headers), bytes_max })
+        Ok(Self { call, body, answer: accepted(headers), bytes_max, inflated_weight: None })
     }
 }
 
@@ -155,7 +157,13 @@ impl<C: Call<Reply = Wire>> Call for Coded<C> {
 
     fn weight(&self, body: &[u8]) -> usize {
         let growth = if self.body.is_some() { GROWTH } else { 1 };
-        self.call.weight(body).saturating_mul(growth)
+        self.inflated_weight.unwrap_or_else(|| self.call.weight(body).saturating_mul(growth))
+    }
+
+    fn peek(&mut self, body: &[u8]) {
+        if self.body.is_none() {
+            self.call.peek(body);
+        }
     }
 
     fn decode(&mut self, body: &[u8], rows: &mut Rows) -> Result<(), Refusal> {
@@ -163,6 +171,7 @@ impl<C: Call<Reply = Wire>> Call for Coded<C> {
             None => self.call.decode(body, rows),
             Some(coding) => {
                 let inflated = coding.inflate(body, self.bytes_max)?;
+                self.inflated_weight = Some(self.call.weight(&inflated));
                 self.call.decode(&inflated, rows)
             }
         }

@@ -97,13 +97,14 @@ impl GrpcListener {
 /// What callers may ask for at most. Each bound is a key of `[limits]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of a request's body on the inference listener (`body_mib`).
+    /// Bytes of a request's body on the inference listener (`body_mib`); those that are on their way
+    /// may have sixteen times as many together.
     pub body_bytes_max: usize,
     /// Bytes of an artifact (`artifact_mib`).
     pub artifact_bytes_max: u64,
     /// Rows of a request (`rows`).
     pub rows_max: usize,
-    /// Places of all raw rows of a request: rows times the model's width (`cells`).
+    /// Places of all rows of a request and their answers: rows times the width of both (`cells`).
     pub cells_max: usize,
     /// Levels of nesting in a JSON body (`depth`).
     pub depth_max: usize,
@@ -151,6 +152,13 @@ impl Default for Config {
             watch_interval: Duration::from_secs(1),
             trial: TrialLimits::default(),
         }
+    }
+}
+
+impl Limits {
+    /// Bytes of all bodies together that are on their way: as much as sixteen of the largest.
+    pub(crate) fn bodies_bytes_max(&self) -> usize {
+        self.body_bytes_max.saturating_mul(16)
     }
 }
 

@@ -10,12 +10,13 @@ use stemson_serving::{
     Chosen, Deployment, Deployments, Gate, ModelName, Revision, Seen, Selector, Verdict, Work,
 };
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::auth::Auth;
 use crate::cache::{Asked, PredictionCache};
 use crate::config::Limits;
 use crate::error::Refusal;
+use crate::intake::Budget;
 use crate::lane::Lane;
 use crate::loader::Loader;
 use crate::metrics::Metrics;
@@ -53,9 +54,13 @@ pub(crate) struct Context {
     /// Share of the requests that get a line in the log.
     pub(crate) access_ratio: f64,
     pub(crate) limits: Limits,
+    /// For the bodies that are on their way.
+    pub(crate) bodies: Budget,
     pub(crate) slo: Duration,
     pub(crate) ids: RequestIds,
     pub(crate) is_draining: AtomicBool,
+    /// Wakes those who wait for that.
+    pub(crate) leaves: Notify,
 }
 
 const TIMEOUT: HeaderName = HeaderName::from_static("x-request-timeout");

@@ -192,6 +192,11 @@ impl Refusal {
             Self::Shed { reason: ShedReason::QueueFull, .. } => {
                 "the queue is full ([limits] queued_requests): try again later".to_owned()
             }
+            Self::Shed { reason: ShedReason::Memory, .. } => {
+                "other bodies take all memory that there is for them ([limits] body_mib): try again \
+                 later"
+                    .to_owned()
+            }
             Self::DeadlineMissed { timeout } => format!(
                 "not done within {} ms: send fewer rows or allow more time with x-request-timeout",
                 timeout.as_millis()
@@ -219,6 +224,7 @@ impl Refusal {
             Self::Shed { retry_after, .. } | Self::QuotaExceeded { retry_after } => {
                 Some(retry_after_headers(*retry_after))
             }
+            Self::Draining => Some(retry_after_headers(Duration::from_secs(1))),
             _ => None,
         }
     }

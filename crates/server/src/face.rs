@@ -18,6 +18,8 @@ pub(crate) struct Face {
     pub(crate) p_keys: Vec<Vec<u8>>,
     /// Names of contributions, quoted.
     pub(crate) contribution_keys: Vec<Vec<u8>>,
+    /// Values of the answer to a row, without explanations.
+    pub(crate) answer_width: usize,
     /// Length of a word's vector, else 0.
     pub(crate) word_dims: usize,
     pub(crate) statistics: Statistics,
@@ -40,8 +42,11 @@ impl Face {
             (0..labels.len()).map(|class| quoted(&format!("p{class}"))).collect()
         };
         let contributions = model.contribution_names().unwrap_or_default();
+        let outputs = OutputTensor::all(model, &parts);
+        let usual = outputs.iter().filter(|tensor| tensor.is_usual);
         Self {
-            outputs: OutputTensor::all(model, &parts),
+            answer_width: usual.map(|tensor| tensor.width.unwrap_or(1)).sum(),
+            outputs,
             p_keys,
             contribution_keys: contributions.iter().map(|name| quoted(name)).collect(),
             word_dims: match model.category() {

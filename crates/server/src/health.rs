@@ -23,11 +23,14 @@ pub(crate) async fn alive() -> Response {
 /// `GET /readyz`, `GET /v2/health/ready`: false from the beginning of the drain. Whatever is
 /// deployed is ready.
 pub(crate) async fn ready(State(context): State<Arc<Context>>) -> Response {
-    if context.is_ready() {
-        json::response(StatusCode::OK, "{\"ready\":true}".into())
-    } else {
-        json::response(StatusCode::SERVICE_UNAVAILABLE, "{\"ready\":false}".into())
-    }
+    let is_ready = context.is_ready();
+    let body = if is_ready { "{\"ready\":true}" } else { "{\"ready\":false}" };
+    json::response(readiness(is_ready), body.into())
+}
+
+/// The status that says whether something is ready.
+pub(crate) fn readiness(is_ready: bool) -> StatusCode {
+    if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
 }
 
 /// `GET /metrics`: the Prometheus text, or `OpenMetrics` for those who ask for it.

@@ -1,11 +1,11 @@
 //! Accepting connections, and letting go of them.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::Version;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -18,13 +18,14 @@ use crate::auth::{Entrance, Visitor};
 use crate::config::{Limits, is_loopback};
 use crate::context::Context;
 use crate::front;
-use crate::pace::Patient;
+use crate::pace::{Pace, Patient};
+use crate::streams::Streams;
 use crate::tls::{self, Tls};
 
 /// For the handshake of an encrypted connection.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a caller may leave an answer unread.
+/// How long a caller may leave an answer, or the next piece of it, unread.
 const WRITE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Requests that one HTTP/2 connection may have open.
@@ -39,6 +40,10 @@ const PING_PERIOD: Duration = Duration::from_secs(30);
 
 /// Callers beyond the limit of connections who are told so at a time; others are just cut off.
 const TURNED_AWAY_MAX: usize = 64;
+
+/// How long a connection that has not asked yet may still do so when the server leaves: its request
+/// is on the way.
+const LAST_CHANCE: Duration = Duration::from_millis(500);
 
 /// Wait before accepting again when the system has no more descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -66,7 +71,7 @@ impl Door {
     /// Accepts until the phase changes, then waits until the last connection is gone.
     ///
     /// Dropping the future cuts the connections off.
-    pub(crate) async fn serve(self, mut phase: watch::Receiver<Phase>) {
+    pub(crate) async fn serve(self, phase: watch::Receiver<Phase>) {
         let Self { listener, entrance, tls, router, context } = self;
         let is_public = listener.local_addr().is_ok_and(|address| !is_loopback(address));
         let slots = Arc::new(Semaphore::new(context.limits.connections_max));
@@ -112,12 +117,18 @@ impl Door {
             }
             while connections.try_join_next().is_some() {}
         }
-        // Whoever was in the system's queue already is served too.
-        while let Some(Ok((stream, peer))) = pending(&listener).await {
-            connections.spawn(connection(stream, peer).serve(builder.clone(), phase.clone()));
+        // Whoever is in the system's queue already is served too. The system itself is asked: the
+        // reactor has not heard yet of those who came last.
+        if let Ok(listener) = listener.into_std() {
+            while let Ok((stream, peer)) = listener.accept() {
+                let stream =
+                    stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+                if let Ok(stream) = stream {
+                    connections
+                        .spawn(connection(stream, peer).serve(builder.clone(), phase.clone()));
+                }
+            }
         }
-        drop(listener);
-        phase.mark_unchanged();
         while connections.join_next().await.is_some() {}
     }
 }
@@ -141,17 +152,6 @@ async fn turn_away(mut stream: TcpStream) {
     };
     // Whoever neither reads nor leaves is cut off.
     drop(tokio::time::timeout(Duration::from_secs(1), said).await);
-}
-
-/// A connection that has come in already.
-async fn pending(listener: &TcpListener) -> Option<std::io::Result<(TcpStream, SocketAddr)>> {
-    std::future::poll_fn(|context| {
-        std::task::Poll::Ready(match listener.poll_accept(context) {
-            std::task::Poll::Ready(accepted) => Some(accepted),
-            std::task::Poll::Pending => None,
-        })
-    })
-    .await
 }
 
 async fn closing(phase: &mut watch::Receiver<Phase>) {
@@ -230,31 +230,75 @@ impl Talk {
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let Self { visitor, router, context } = self;
-        let visitor = Arc::new(visitor);
-        let first_head = context.limits.head;
+        let (visitor, streams) = (Arc::new(visitor), Arc::<Streams>::default());
+        let Limits { head, idle, body_bytes_per_second_min, .. } = context.limits;
         let has_asked = Arc::new(AtomicBool::new(false));
-        let asked = Arc::clone(&has_asked);
+        let (asked, counted) = (Arc::clone(&has_asked), Arc::clone(&streams));
         let service = service_fn(move |request| {
             asked.store(true, Ordering::Relaxed);
-            front::answer(Arc::clone(&context), router.clone(), Arc::clone(&visitor), request)
+            let stream = (request.version() == Version::HTTP_2).then(|| counted.begin());
+            let (context, router, visitor) =
+                (Arc::clone(&context), router.clone(), Arc::clone(&visitor));
+            async move {
+                let answer = front::answer(context, router, visitor, request).await;
+                answer.map(|response| match stream {
+                    Some(stream) => response.map(|body| stream.give(body)),
+                    None => response,
+                })
+            }
         });
-        let stream = TokioIo::new(Patient::new(stream, WRITE_PATIENCE));
+        let pace = Pace { grace: WRITE_PATIENCE, bytes_per_second: body_bytes_per_second_min };
+        let stream = TokioIo::new(Patient::new(stream, pace));
         let connection = builder.serve_connection(stream, service);
         let mut connection = std::pin::pin!(connection);
-        // Who connects and asks nothing holds a place that others need.
-        let idle = async {
-            tokio::time::sleep(first_head).await;
-            if has_asked.load(Ordering::Relaxed) {
-                std::future::pending::<()>().await;
-            }
-        };
-        // Errors are the caller's going away in the middle of something.
-        tokio::select! {
+        let lost = lost(&streams, &has_asked, head);
+        let mut lost = std::pin::pin!(lost);
+        // The connection first: what has come in is answered, whatever else there is. Its errors are
+        // the caller's going away in the middle of something.
+        let is_idle = tokio::select! {
+            biased;
             _ = connection.as_mut() => return,
-            () = idle => return,
-            () = closing(&mut phase) => {}
+            () = lost.as_mut() => return,
+            () = streams.idle(idle) => true,
+            () = closing(&mut phase) => false,
+        };
+        tokio::select! {
+            biased;
+            _ = connection.as_mut() => return,
+            () = last_chance(&has_asked) => {}
         }
         connection.as_mut().graceful_shutdown();
-        drop(connection.await);
+        tokio::select! {
+            biased;
+            _ = connection.as_mut() => {}
+            () = lost => {}
+            // Who does not take leave when he is told to.
+            () = tokio::time::sleep(WRITE_PATIENCE), if is_idle => {}
+        }
+    }
+}
+
+/// Waits until a caller has lost his place: who connects and asks nothing holds one that others
+/// need, and so does who takes no answer.
+async fn lost(streams: &Streams, has_asked: &AtomicBool, head: Duration) {
+    let silent = async {
+        tokio::time::sleep(head).await;
+        if has_asked.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        () = streams.stuck(WRITE_PATIENCE) => {}
+        () = silent => {}
+    }
+}
+
+/// Waits for a request that is on its way. One that the system has and the reactor does not know of
+/// yet came in time; of those who have not asked at all it may be further away.
+async fn last_chance(has_asked: &AtomicBool) {
+    if has_asked.load(Ordering::Relaxed) {
+        tokio::task::yield_now().await;
+    } else {
+        tokio::time::sleep(LAST_CHANCE).await;
     }
 }

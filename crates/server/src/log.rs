@@ -22,8 +22,8 @@ use tracing_subscriber::{Layer as _, Registry, fmt};
 
 use crate::admin;
 use crate::error::Refusal;
+use crate::intake;
 use crate::json;
-use crate::routes;
 
 /// What is logged. Each field is a key of `[log]`.
 #[derive(Debug, Clone)]
@@ -186,7 +186,7 @@ pub(crate) async fn show() -> Response {
 pub(crate) async fn change(request: Request) -> Result<Response, Refusal> {
     const BODY_BYTES: u64 = 4 << 10;
     admin::refuse_other_sites(&request)?;
-    let body = routes::body(request, BODY_BYTES, "log").await?;
+    let body = intake::whole(request, BODY_BYTES, "log").await?;
     let LevelBody { level } =
         serde_json::from_slice(&body).map_err(|cause| json::refusal(&cause))?;
     set_level(&level).map_err(|bad| Refusal::BadField(format!("`level`: {bad}")))?;

@@ -27,13 +27,17 @@ pub(crate) const INLINE_TIME: Duration = Duration::from_micros(50);
 /// ones look into memory, piece by piece, where they are computed.
 const SHARED_ROWS_MAX: usize = 256;
 
+/// The same of their places, whose hashes the reactor makes: about 60 us.
+const SHARED_CELLS_MAX: usize = 1 << 13;
+
 /// Bytes of kept answers up to which the reactor writes them out itself: about 100 us.
 const INLINE_ANSWER_BYTES: usize = 16 << 10;
 
 /// A guess: a number of 8 bytes takes some 60 ns to be written in decimal.
 const NS_PER_ANSWER_BYTE: u64 = 8;
 
-/// Bytes of a body up to which the reactor decodes it itself: about 100 us.
+/// Bytes of a body up to which the reactor decodes it itself: about 100 us. `Rows::on_reactor` bounds
+/// what becomes of them.
 pub(crate) const INLINE_BODY_BYTES: usize = 32 << 10;
 
 /// What a protocol knows of one request: how to read its body, and how to answer.
@@ -54,6 +58,10 @@ pub(crate) trait Call: Send + 'static {
     /// Reads the body into `rows`.
     fn decode(&mut self, body: &[u8], rows: &mut Rows) -> Result<(), Refusal>;
 
+    /// Looks at a large body for the time that it allows, and takes no time for it: what it finds is
+    /// what [`Call::timeout`] says until the body is decoded.
+    fn peek(&mut self, _body: &[u8]) {}
+
     /// The time that the body allows, once it is decoded.
     fn timeout(&self) -> Option<Duration> {
         None
@@ -63,12 +71,25 @@ pub(crate) trait Call: Send + 'static {
     fn encode(&self, scored: &Scored) -> Result<Self::Reply, Refusal>;
 }
 
+/// How long a caller waits, as far as it is known before the body is read; from the request's head
+/// on.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Patience {
+    /// For the answer to this request.
+    pub(crate) timeout: Option<Duration>,
+    /// For the stream that the request came by. Not longer, and no reason to take so long.
+    pub(crate) stream: Option<Duration>,
+}
+
 /// When a request came, and how long its head allows.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clock {
     pub(crate) arrival: Instant,
-    pub(crate) timeout: Option<Duration>,
-    /// Holds where the caller says nothing.
+    /// When the body had come in.
+    pub(crate) complete: Instant,
+    pub(crate) patience: Patience,
+    /// Holds where the caller says nothing; counts from the end of the body, which may be long in
+    /// coming.
     pub(crate) slo: Duration,
     /// Whether somebody else is to answer the first row too.
     pub(crate) wants_raw: bool,
@@ -96,11 +117,11 @@ pub(crate) type Outcome<R> = Result<Answer<R>, Refusal>;
 impl Clock {
     /// The tighter of what head and body allow.
     fn allowed(&self, body: Option<Duration>) -> Duration {
-        match (self.timeout, body) {
-            (Some(head), Some(body)) => head.min(body),
-            (Some(only), None) | (None, Some(only)) => only,
-            (None, None) => self.slo,
-        }
+        let Patience { timeout, stream } = self.patience;
+        let own = [timeout, body].into_iter().flatten().min().unwrap_or_else(|| {
+            self.slo.saturating_add(self.complete.saturating_duration_since(self.arrival))
+        });
+        stream.map_or(own, |stream| stream.min(own))
     }
 
     fn deadline(&self, allowed: Duration) -> Instant {
@@ -122,15 +143,24 @@ pub(crate) async fn predict<C: Call>(
     if !call.is_small(&body) {
         return on_lane_whole(context, model, revision, call, body, clock).await;
     }
-    let mut rows = Rows::new(revision, context.limits);
+    let mut rows = Rows::on_reactor(revision, context.limits);
     let begun = Instant::now();
-    call.decode(&body, &mut rows)?;
+    match call.decode(&body, &mut rows) {
+        // Few bytes were many rows.
+        Err(_) if rows.has_outgrown() => {
+            let revision = Arc::clone(rows.revision());
+            drop(rows);
+            return on_lane_whole(context, model, revision, call, body, clock).await;
+        }
+        decoded => decoded?,
+    }
     let decoding = begun.elapsed();
     drop(body);
     let allowed = clock.allowed(call.timeout());
     let deadline = clock.deadline(allowed);
     let asked = context.asked(model, &rows);
-    if let Some(asked) = asked.as_ref().filter(|_| rows.len() <= SHARED_ROWS_MAX) {
+    let is_shared = rows.len() <= SHARED_ROWS_MAX && rows.cells() <= SHARED_CELLS_MAX;
+    if let Some(asked) = asked.as_ref().filter(|_| is_shared) {
         let (asked, within) =
             (asked.clone(), Within { allowed, deadline, wants_raw: clock.wants_raw });
         return share(context, call, rows, asked, decoding, within).await;
@@ -253,11 +283,12 @@ async fn on_lane_whole<C: Call>(
     context: &Context,
     model: &ModelName,
     revision: Arc<Revision>,
-    call: C,
+    mut call: C,
     body: Bytes,
     clock: Clock,
 ) -> Outcome<C::Reply> {
-    let allowed = clock.allowed(None);
+    call.peek(&body);
+    let allowed = clock.allowed(call.timeout());
     let deadline = clock.deadline(allowed);
     let work = Work::whole(revision.byte_cost().predict(call.weight(&body)));
     let admitted = context.gate.offer(Instant::now(), work, deadline)?;
@@ -375,6 +406,7 @@ impl<C: Call> Job<C> {
             let decoded = state.call.decode(body, &mut rows);
             state.allowed = clock.allowed(state.call.timeout());
             state.deadline = clock.deadline(state.allowed);
+            // By now it knows the length of what was compressed.
             state.weight = Some(state.call.weight(body));
             state.decoding = begun.elapsed();
             decoded
@@ -489,5 +521,39 @@ impl<C: Call> Job<C> {
 
     fn state(&self) -> MutexGuard<'_, State<C>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tightest_of_what_a_caller_allows_counts_else_the_slo_from_the_end_of_the_body() {
+        let s = Duration::from_secs;
+        let arrival = Instant::now();
+        for (timeout, stream, body, expected) in [
+            (None, None, None, s(3)),
+            (Some(s(9)), None, None, s(9)),
+            (None, None, Some(s(8)), s(8)),
+            (Some(s(9)), None, Some(s(8)), s(8)),
+            (Some(s(1)), None, Some(s(8)), s(1)),
+            // A stream bounds its requests, and neither gives nor takes time otherwise.
+            (None, Some(s(60)), None, s(3)),
+            (None, Some(s(60)), Some(s(8)), s(8)),
+            (None, Some(s(2)), Some(s(8)), s(2)),
+            (None, Some(s(2)), None, s(2)),
+        ] {
+            let clock = Clock {
+                arrival,
+                complete: arrival + s(2),
+                patience: Patience { timeout, stream },
+                slo: s(1),
+                wants_raw: false,
+            };
+            let allowed = clock.allowed(body);
+            assert_eq!(allowed, expected, "{clock:?} {body:?}");
+            assert_eq!(clock.deadline(allowed), arrival + expected);
+        }
     }
 }

@@ -1,16 +1,14 @@
 //! Which path leads where, and the frame around a prediction that all protocols share.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::Request;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
 use crate::auth::Caller;
 use crate::cache::Looked;
@@ -18,10 +16,10 @@ use crate::coding::Coded;
 use crate::context::{self, Context};
 use crate::error::Refusal;
 use crate::face::Face;
+use crate::intake;
 use crate::json::Wire;
 use crate::oip::extensions;
-use crate::pace::TooSlow;
-use crate::predict::{self, Call, Clock};
+use crate::predict::{self, Call, Clock, Patience};
 use crate::prediction_log::Tap;
 use crate::request_id::RequestId;
 use crate::statistics::Took;
@@ -145,20 +143,21 @@ pub(crate) async fn predict<C: Call<Reply = Wire>>(
     let call = Coded::new(call, &parts.headers, bytes_max)?;
     let body = async {
         let timeout = context::timeout(&parts.headers)?;
-        let limit = bytes_max as u64;
-        Ok((read_body(&parts.headers, body, limit, "body_mib").await?, timeout))
+        let patience = Patience { timeout, stream: None };
+        let (limit, budget) = (bytes_max as u64, Some(&context.bodies));
+        Ok((intake::read(&parts.headers, body, limit, "body_mib", budget).await?, patience))
     };
     Ok(answer(context, asked, call, body).await?.into_response())
 }
 
 /// A prediction, whatever it came by: find the revision, take the body, predict, count.
 ///
-/// `body`: the bytes, and the time that the head allows.
+/// `body`: the bytes, and how long the caller waits.
 pub(crate) async fn answer<C: Call>(
     context: &Context,
     asked: Asked<'_>,
     call: C,
-    body: impl Future<Output = Result<(Bytes, Option<Duration>), Refusal>>,
+    body: impl Future<Output = Result<(Bytes, Patience), Refusal>>,
 ) -> Result<C::Reply, Refusal> {
     let Asked { model, version, protocol, arrival, parts } = asked;
     if let Some(caller) = parts.extensions.get::<Caller>() {
@@ -173,9 +172,10 @@ pub(crate) async fn answer<C: Call>(
     let tap = context.prediction_log.tap(&id, deployment.name(), &revision, protocol);
     let call = Tap::wrap(tap.as_ref(), call);
     let answer = async {
-        let (body, timeout) = body.await?;
+        let (body, patience) = body.await?;
+        let wants_raw = chosen.shadow.is_some();
         let clock =
-            Clock { arrival, timeout, slo: context.slo, wants_raw: chosen.shadow.is_some() };
+            Clock { arrival, complete: Instant::now(), patience, slo: context.slo, wants_raw };
         predict::predict(context, deployment.name(), revision, call, body, clock).await
     };
     let answer = answer.await;
@@ -219,43 +219,4 @@ pub(crate) async fn answer<C: Call>(
             Err(refusal)
         }
     }
-}
-
-/// The whole body, within its limit.
-pub(crate) async fn body(
-    request: Request,
-    bytes_max: u64,
-    limit: &'static str,
-) -> Result<Bytes, Refusal> {
-    let (parts, body) = request.into_parts();
-    read_body(&parts.headers, body, bytes_max, limit).await
-}
-
-async fn read_body(
-    headers: &HeaderMap,
-    body: Body,
-    bytes_max: u64,
-    limit: &'static str,
-) -> Result<Bytes, Refusal> {
-    let too_large = || Refusal::BodyTooLarge { bytes_max, limit };
-    let length = headers.get(header::CONTENT_LENGTH);
-    let length = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if length.is_some_and(|length| length > bytes_max) {
-        return Err(too_large());
-    }
-    let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
-    match Limited::new(body, bytes_max).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(cause) if cause.is::<LengthLimitError>() => Err(too_large()),
-        Err(cause) => Err(match too_slow(&*cause) {
-            Some(late) => Refusal::BodyTooSlow(late.to_string()),
-            None => Refusal::BodyIncomplete(cause.to_string()),
-        }),
-    }
-}
-
-/// Whether the caller was too slow, wrapped as it may be.
-fn too_slow<'c>(cause: &'c (dyn std::error::Error + 'static)) -> Option<&'c TooSlow> {
-    std::iter::successors(Some(cause), |cause| cause.source())
-        .find_map(|cause| cause.downcast_ref())
 }

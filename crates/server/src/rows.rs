@@ -18,6 +18,10 @@ const PIECE_ROWS_MAX: usize = 1_024;
 /// Places of the raw rows of a piece at most: 1 MiB.
 const PIECE_CELLS_MAX: usize = 1 << 17;
 
+/// Places of the rows and answers of a request up to which the reactor decodes it itself: about
+/// 100 us.
+const INLINE_CELLS_MAX: usize = 1 << 14;
+
 /// Predicted time of a piece at most.
 const PIECE_TIME: Duration = Duration::from_millis(1);
 
@@ -28,6 +32,8 @@ pub(crate) struct Rows {
     face: Arc<Face>,
     ask: Ask,
     limits: Limits,
+    /// Places of all rows at most.
+    cells_max: usize,
     /// All full but the last.
     pieces: Vec<Batch>,
     piece_rows_max: usize,
@@ -35,6 +41,8 @@ pub(crate) struct Rows {
     len: usize,
     /// Places of vectors of words, so far.
     word_cells: usize,
+    /// More than a part of the limits is needed, the one that the reactor has.
+    has_outgrown: bool,
     /// Why decoding was broken off: decoders can only say that it was.
     refusal: Option<Refusal>,
     /// The rows as they are asked, for requests that are logged.
@@ -52,10 +60,30 @@ impl Rows {
             limit: limits.rows_max,
             len: 0,
             word_cells: 0,
+            has_outgrown: false,
             refusal: None,
             kept: None,
+            cells_max: limits.cells_max,
             limits,
         }
+    }
+
+    /// No more rows than the reactor may make of a body: see [`Rows::has_outgrown`].
+    pub(crate) fn on_reactor(revision: Arc<Revision>, limits: Limits) -> Self {
+        let mut rows = Self::new(revision, limits);
+        rows.cells_max = rows.cells_max.min(INLINE_CELLS_MAX);
+        rows
+    }
+
+    /// Whether decoding was broken off for nothing but taking the reactor too long.
+    pub(crate) fn has_outgrown(&self) -> bool {
+        self.has_outgrown
+    }
+
+    /// Places of the raw rows.
+    pub(crate) fn cells(&self) -> usize {
+        let width = self.pieces.first().filter(|piece| !piece.is_empty());
+        width.map_or(0, |piece| piece.raw(0).len()).saturating_mul(self.len)
     }
 
     /// Forgets all rows, and asks something else of those that come.
@@ -121,8 +149,9 @@ impl Rows {
     #[must_use]
     pub(crate) fn push_words(&mut self, cells: &[(&str, Cell<'_>)]) -> bool {
         self.word_cells = self.word_cells.saturating_add(cells.len() * self.face.word_dims);
-        if self.word_cells > self.limits.cells_max {
+        if self.word_cells > self.cells_max {
             let rows_max = self.len;
+            self.has_outgrown = self.cells_max < self.limits.cells_max;
             self.refusal = Some(Refusal::TooManyRows { rows_max, limit: "cells" });
             return false;
         }
@@ -134,6 +163,8 @@ impl Rows {
 
     fn push_with(&mut self, push: impl FnOnce(&mut Batch)) -> bool {
         if self.len >= self.limit {
+            let is_of_cells = self.limit < self.limits.rows_max;
+            self.has_outgrown = is_of_cells && self.cells_max < self.limits.cells_max;
             self.refusal = Some(self.too_many());
             return false;
         }
@@ -152,7 +183,8 @@ impl Rows {
                 let explained = self.face.explained_width(self.ask.explanations());
                 let width = (piece.raw(0).len() + explained).max(1);
                 self.piece_rows_max = self.piece_rows_max.min(PIECE_CELLS_MAX / width).max(1);
-                self.limit = self.limit.min(self.limits.cells_max / width).max(1);
+                let width = width + self.face.answer_width;
+                self.limit = self.limit.min(self.cells_max / width).max(1);
             }
         }
         self.len += 1;
@@ -324,5 +356,42 @@ impl Drop for Scored {
         for piece in self.pieces.drain(..) {
             self.revision.give_back(piece, self.ask.options);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::overload::Held;
+
+    /// How many rows of nothing it takes, and why no more.
+    fn fill(mut rows: Rows) -> (usize, bool, Option<&'static str>) {
+        let cells = vec![Cell::Absent; rows.model().schema().columns().len()];
+        while rows.push(&cells) {}
+        let refusal = rows.take_refusal();
+        (rows.len(), rows.has_outgrown(), refusal.map(|refusal| refusal.status().1))
+    }
+
+    #[test]
+    fn the_reactor_makes_few_rows_of_a_body() {
+        let limits = Limits { rows_max: 50_000, ..Limits::default() };
+        let held = Held::new(limits);
+        let revision = held.context.deployment("churn").expect("it is there").current();
+        let refused = Some("too_many_rows");
+        assert_eq!(fill(Rows::new(Arc::clone(&revision), limits)), (50_000, false, refused));
+        let (n, has_outgrown, why) = fill(Rows::on_reactor(Arc::clone(&revision), limits));
+        let width = revision.model().raw_len();
+        assert!(n > 256 && n * width <= INLINE_CELLS_MAX, "{n} rows of {width}");
+        assert_eq!((has_outgrown, why), (true, refused));
+        // A limit of the caller's is one on the reactor too.
+        let few = Limits { rows_max: 10, ..limits };
+        assert_eq!(fill(Rows::on_reactor(Arc::clone(&revision), few)), (10, false, refused));
+        let narrow = Limits { cells_max: 100, ..limits };
+        let (n, has_outgrown, _) = fill(Rows::on_reactor(revision, narrow));
+        assert_eq!(
+            (n, has_outgrown),
+            (100 / (width + 2 + 1), false),
+            "label and two probabilities"
+        );
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use axum::body::Bytes;
 use stemson_serving::{Deployments, Gate, Journal, Swap};
 use tokio::runtime::{self, Handle};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::access::{self, Access};
 use crate::auth::{Entrance, Visitor};
@@ -20,6 +20,7 @@ use crate::context::{Context, SharedGate};
 use crate::deploy_error::DeployError;
 use crate::front;
 use crate::grpc;
+use crate::intake::Budget;
 use crate::lag::Probe;
 use crate::lane::{Lane, LaneThreads};
 use crate::listen::{Door, Phase};
@@ -129,9 +130,11 @@ impl Server {
             artifact_roots: config.artifact_roots,
             cache,
             limits: config.limits,
+            bodies: Budget::new(config.limits.bodies_bytes_max()),
             slo: config.slo,
             ids: RequestIds::new(),
             is_draining: AtomicBool::new(false),
+            leaves: Notify::new(),
         });
         Ok(Self {
             http,
@@ -281,6 +284,7 @@ impl Server {
         }
         notify::say("STOPPING=1");
         self.context.is_draining.store(true, Ordering::Relaxed);
+        self.context.leaves.notify_waiters();
         tokio::select! {
             () = tokio::time::sleep(self.drain_delay) => {}
             () = signals.end() => {}

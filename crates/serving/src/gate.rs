@@ -46,14 +46,17 @@ pub enum ShedReason {
     Deadline,
     /// As many requests as may wait are waiting.
     QueueFull,
+    /// The bodies that are on their way take all the memory that there is for them.
+    Memory,
 }
 
 impl ShedReason {
-    /// The word: `deadline`, `queue_full`.
+    /// The word: `deadline`, `queue_full`, `memory`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Deadline => "deadline",
             Self::QueueFull => "queue_full",
+            Self::Memory => "memory",
         }
     }
 }

@@ -23,6 +23,7 @@ use crate::auth::Caller;
 use crate::context::Context;
 use crate::deploy_error::DeployError;
 use crate::error::Refusal;
+use crate::intake;
 use crate::json;
 use crate::loader::{Done, Order, Place, Source};
 use crate::routes;
@@ -124,7 +125,7 @@ async fn bring(
     // One artifact in memory at a time.
     let _turn = context.uploads.acquire().await.map_err(|_| Refusal::Panicked)?;
     let bytes_max = if is_json { SMALL_BODY_BYTES } else { context.limits.artifact_bytes_max };
-    let body = routes::body(request, bytes_max, "artifact_mib").await?;
+    let body = intake::whole(request, bytes_max, "artifact_mib").await?;
     let Meant { source, reference, sha256 } = if is_artifact || body.starts_with(b"PK") {
         Meant { source: Source::Bytes(body), reference: None, sha256: None }
     } else if is_json || body.trim_ascii_start().starts_with(b"{") {
@@ -182,7 +183,7 @@ pub(crate) async fn rollback(
     refuse_other_sites(&request)?;
     let deployment = context.deployment(&name)?;
     let by = by(&request);
-    let body = routes::body(request, SMALL_BODY_BYTES, "rollback").await?;
+    let body = intake::whole(request, SMALL_BODY_BYTES, "rollback").await?;
     let asked = if body.trim_ascii().is_empty() {
         RollbackBody::default()
     } else {

@@ -9,7 +9,7 @@ use std::io::{self, Read as _, Write as _};
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::Response;
-use bytes::{Buf as _, BytesMut};
+use bytes::Buf as _;
 use flate2::read::{GzDecoder, ZlibDecoder};
 use flate2::write::{GzEncoder, ZlibEncoder};
 use futures_util::{Stream, StreamExt as _};
@@ -18,6 +18,7 @@ use hyper::body::Frame;
 use tonic::Status;
 
 use crate::error::Refusal;
+use crate::intake::{Budget, Growing};
 
 /// Bytes before a message: whether it is compressed, and its length.
 const HEAD_BYTES: usize = 5;
@@ -118,12 +119,17 @@ pub(super) struct Inbound {
     /// Came, and is not used yet.
     rest: Bytes,
     /// The same while it grows to what is needed.
-    growing: BytesMut,
+    growing: Growing,
 }
 
 impl Inbound {
-    /// `bytes_max`: of a message.
-    pub(super) fn new(headers: &HeaderMap, body: Body, bytes_max: usize) -> Result<Self, Refusal> {
+    /// `bytes_max`: of a message. `budget`: of all, if it counts.
+    pub(super) fn new(
+        headers: &HeaderMap,
+        body: Body,
+        bytes_max: usize,
+        budget: Option<&Budget>,
+    ) -> Result<Self, Refusal> {
         let name = headers.get(ENCODING).map(|value| value.to_str().unwrap_or("?"));
         let compression = match name {
             None | Some("identity") => None,
@@ -133,7 +139,8 @@ impl Inbound {
                 ))
             })?),
         };
-        Ok(Self { body, compression, bytes_max, rest: Bytes::new(), growing: BytesMut::new() })
+        let growing = Growing::new(budget.cloned());
+        Ok(Self { body, compression, bytes_max, rest: Bytes::new(), growing })
     }
 
     /// The only message of a call that has one.
@@ -170,19 +177,16 @@ impl Inbound {
 
     /// Waits until so many bytes are there. False: there are none, and none will come.
     async fn fill(&mut self, bytes: usize) -> Result<bool, Refusal> {
-        /// Taken in advance, whatever a head claims.
-        const RESERVE_BYTES_MAX: usize = 1 << 20;
         if self.rest.len() >= bytes {
             return Ok(true);
         }
         if self.growing.is_empty() && !self.rest.is_empty() {
-            self.growing.reserve(bytes.min(RESERVE_BYTES_MAX));
-            self.growing.extend_from_slice(&self.rest);
-            self.rest = Bytes::new();
+            self.growing.expect(bytes);
+            self.growing.push(&std::mem::take(&mut self.rest))?;
         }
         loop {
             if self.growing.len() >= bytes {
-                self.rest = std::mem::take(&mut self.growing).freeze();
+                self.rest = self.growing.take();
                 return Ok(true);
             }
             let frame = match self.body.frame().await {
@@ -203,9 +207,9 @@ impl Inbound {
                 return Ok(true);
             }
             if self.growing.is_empty() {
-                self.growing.reserve(bytes.min(RESERVE_BYTES_MAX));
+                self.growing.expect(bytes);
             }
-            self.growing.extend_from_slice(&data);
+            self.growing.push(&data)?;
         }
     }
 }
@@ -307,7 +311,7 @@ mod tests {
         if let Some(encoding) = encoding {
             headers.insert(ENCODING, HeaderValue::from_str(encoding).expect("a header"));
         }
-        Inbound::new(&headers, body, 100)
+        Inbound::new(&headers, body, 100, None)
     }
 
     async fn all(chunks: &[&[u8]], encoding: Option<&str>) -> Result<Vec<Vec<u8>>, &'static str> {

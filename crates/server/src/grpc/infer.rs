@@ -19,7 +19,7 @@ use crate::coding;
 use crate::context::Context;
 use crate::error::Refusal;
 use crate::oip::{self, Output};
-use crate::predict::{self, Call};
+use crate::predict::{self, Call, Patience};
 use crate::routes::{self, Asked};
 use crate::rows::{Rows, Scored};
 
@@ -45,8 +45,8 @@ pub(super) async fn unary(context: &Context, request: Request) -> Result<Respons
     let compression = frame::reply_compression(&parts.headers);
     let message = inbound(context, &parts.headers, body)?.only().await?;
     let form = Form { compression, is_streamed: false };
-    let arrival = routes::arrival(&parts);
-    let (_, answer) = answer(context, &parts, message, (arrival, timeout), form).await;
+    let clock = (routes::arrival(&parts), Patience { timeout, stream: None });
+    let (_, answer) = answer(context, &parts, message, clock, form).await;
     Ok(frame::unary(answer?, compression))
 }
 
@@ -65,14 +65,14 @@ pub(super) fn stream(context: Arc<Context>, request: Request) -> Result<Response
         let (context, parts) = (Arc::clone(&context), Arc::clone(&parts));
         async move {
             let message = message.map_err(|refusal| status::of(&refusal))?;
-            // The stream's deadline is no reason to give one of its requests more time.
+            // The stream's deadline is no reason to give a request more time that asks for none.
             let now = Instant::now();
             let left = until.map(|until| until.saturating_duration_since(now));
-            let timeout = left.map(|left| left.min(context.slo));
+            let patience = Patience { timeout: None, stream: left };
             let form = Form { compression, is_streamed: true };
             let caller = parts.extensions.get::<Caller>();
             let (target, answer) = match caller.map_or(Ok(()), |it| context.auth.take_again(it)) {
-                Ok(()) => answer(&context, &parts, message, (now, timeout), form).await,
+                Ok(()) => answer(&context, &parts, message, (now, patience), form).await,
                 Err(refusal) => (Target::default(), Err(refusal)),
             };
             match answer {
@@ -92,7 +92,7 @@ fn in_place(refusal: &Refusal, target: &Target) -> Bytes {
 }
 
 fn inbound(context: &Context, headers: &HeaderMap, body: Body) -> Result<Inbound, Refusal> {
-    Inbound::new(headers, body, context.limits.body_bytes_max)
+    Inbound::new(headers, body, context.limits.body_bytes_max, Some(&context.bodies))
 }
 
 /// Where the requests of a stream come from.
@@ -135,7 +135,7 @@ async fn answer(
     context: &Context,
     parts: &Parts,
     message: Message,
-    (arrival, timeout): (Instant, Option<Duration>),
+    (arrival, patience): (Instant, Patience),
     form: Form,
 ) -> (Target, Result<Bytes, Refusal>) {
     let found = message.beginning(OPEN_BYTES_MAX).and_then(|(beginning, is_all)| {
@@ -155,11 +155,12 @@ async fn answer(
         message,
         form,
         is_raw: false,
+        inflated_bytes: None,
         timeout: None,
         outputs: Vec::new(),
     };
     let asked = Asked { model: &target.model, version, protocol: "grpc", arrival, parts };
-    let body = std::future::ready(Ok((bytes, timeout)));
+    let body = std::future::ready(Ok((bytes, patience)));
     let answer = routes::answer(context, asked, call, body).await;
     (target, answer)
 }
@@ -170,6 +171,8 @@ struct Infer {
     target: Target,
     form: Form,
     is_raw: bool,
+    /// Length of a message that was compressed, once it is known.
+    inflated_bytes: Option<usize>,
     timeout: Option<Duration>,
     outputs: Vec<Output>,
 }
@@ -184,12 +187,19 @@ impl Call for Infer {
 
     fn weight(&self, body: &[u8]) -> usize {
         let growth = if self.message.compression.is_some() { coding::GROWTH } else { 1 };
-        body.len().saturating_mul(growth)
+        self.inflated_bytes.unwrap_or_else(|| body.len().saturating_mul(growth))
+    }
+
+    fn peek(&mut self, _body: &[u8]) {
+        if self.message.compression.is_none() {
+            self.timeout = request::timeout(&self.message.bytes);
+        }
     }
 
     /// `body` is the message, whose bytes may be compressed still.
     fn decode(&mut self, _body: &[u8], rows: &mut Rows) -> Result<(), Refusal> {
         let message = self.message.clone().into_bytes(rows.limits().body_bytes_max)?;
+        self.inflated_bytes = self.message.compression.map(|_| message.len());
         let decoded = request::read(&message, rows)?;
         if decoded.target.model != self.target.model
             || decoded.target.version != self.target.version

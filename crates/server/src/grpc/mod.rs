@@ -68,7 +68,9 @@ pub(crate) fn router(context: &Arc<Context>) -> Result<Router, tonic_reflection:
 /// Whether a request speaks gRPC, so that its answer must too.
 pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    content_type.is_some_and(|value| value.starts_with("application/grpc"))
+    let rest = content_type.and_then(|value| value.strip_prefix("application/grpc"));
+    // `application/grpc-web` is another protocol.
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['+', ';']))
 }
 
 /// Whether the callers of a method send for as long as they like.

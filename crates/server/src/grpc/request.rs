@@ -1,6 +1,7 @@
 //! A `ModelInferRequest`, read where it lies: its tensors are slices of the message.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use super::wire::{Fields, Malformed, Value};
 use crate::ask::Parameter;
@@ -32,11 +33,8 @@ const CONTENTS: [&str; 9] = [
     "bytes_contents",
 ];
 
-/// Inputs of a request at most, beside one for each column of the model.
-const OTHER_INPUTS_MAX: usize = 1_024;
-
-/// Outputs that a request may name.
-const OUTPUTS_MAX: usize = 1_024;
+/// Bytes of a name, a version or an id.
+const TEXT_BYTES_MAX: usize = 4 << 10;
 
 /// Dimensions of a shape at most.
 const DIMS_MAX: usize = 8;
@@ -89,16 +87,13 @@ impl Target {
         let mut target = Self::default();
         for (n, field) in Fields::new(beginning).enumerate() {
             match field {
-                Ok((field::MODEL_NAME, name)) => name.text()?.clone_into(&mut target.model),
-                Ok((field::MODEL_VERSION, version)) => {
-                    version.text()?.clone_into(&mut target.version);
-                }
-                Ok((field::ID, id)) => id.text()?.clone_into(&mut target.id),
                 Ok(_) if n >= FIELDS_MAX => {
                     let why = format!("the message has more than {FIELDS_MAX} fields");
                     return Err(Refusal::BadField(why));
                 }
-                Ok(_) => {}
+                Ok((number, value)) => {
+                    target.take(number, value)?;
+                }
                 // It was cut within a field.
                 Err(_) if !is_all => break,
                 Err(malformed) => return Err(malformed.into()),
@@ -113,6 +108,35 @@ impl Target {
         }
         Ok(target)
     }
+
+    /// Takes a field of the message, if it is one of the target's.
+    fn take(&mut self, number: u32, value: Value<'_>) -> Result<bool, Refusal> {
+        let (name, place) = match number {
+            field::MODEL_NAME => ("model_name", &mut self.model),
+            field::MODEL_VERSION => ("model_version", &mut self.version),
+            field::ID => ("id", &mut self.id),
+            _ => return Ok(false),
+        };
+        if value.bytes()?.len() > TEXT_BYTES_MAX {
+            let why = format!("`{name}` is longer than {TEXT_BYTES_MAX} bytes");
+            return Err(Refusal::BadField(why));
+        }
+        value.text()?.clone_into(place);
+        Ok(true)
+    }
+}
+
+/// The time that a message allows; none too where anything is wrong with it. Takes as long as
+/// [`Target::read`].
+pub(super) fn timeout(message: &[u8]) -> Option<Duration> {
+    let mut terms = Terms::default();
+    for (number, value) in Fields::new(message).map_while(Result::ok) {
+        if number == field::PARAMETERS {
+            let (name, value) = parameter(value.bytes().ok()?).ok()?;
+            terms.set(name, &value).ok()?;
+        }
+    }
+    terms.timeout
 }
 
 /// Reads a message. `rows`: of the model that it is for.
@@ -120,13 +144,13 @@ pub(super) fn read<'m>(message: &'m [u8], rows: &Rows) -> Result<Decoded<'m>, Re
     let mut target = Target::default();
     let mut terms = Terms::default();
     let (mut drafts, mut raws, mut outputs) = (Vec::new(), Vec::new(), Vec::new());
-    let inputs_max = rows.model().schema().columns().len() + OTHER_INPUTS_MAX;
+    let inputs_max = oip::inputs_max(rows);
     for field in Fields::new(message) {
         let (number, value) = field?;
+        if target.take(number, value)? {
+            continue;
+        }
         match number {
-            field::MODEL_NAME => value.text()?.clone_into(&mut target.model),
-            field::MODEL_VERSION => value.text()?.clone_into(&mut target.version),
-            field::ID => value.text()?.clone_into(&mut target.id),
             field::PARAMETERS => {
                 let (name, value) = parameter(value.bytes()?)?;
                 let set = terms.set(name, &value);
@@ -140,7 +164,7 @@ pub(super) fn read<'m>(message: &'m [u8], rows: &Rows) -> Result<Decoded<'m>, Re
         for (name, len, len_max) in [
             ("inputs", drafts.len(), inputs_max),
             ("raw_input_contents", raws.len(), inputs_max),
-            ("outputs", outputs.len(), OUTPUTS_MAX),
+            ("outputs", outputs.len(), oip::OUTPUTS_MAX),
         ] {
             if len > len_max {
                 let message = format!("`{name}` has more than {len_max} elements");

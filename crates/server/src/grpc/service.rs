@@ -93,7 +93,7 @@ async fn unary_within<Q: Message + Default, A: Message>(
 ) -> Result<Response, Refusal> {
     let (parts, body) = request.into_parts();
     let compression = frame::reply_compression(&parts.headers);
-    let message = Inbound::new(&parts.headers, body, bytes_max)?.only().await?;
+    let message = Inbound::new(&parts.headers, body, bytes_max, None)?.only().await?;
     let message = if message.compression.is_some() && bytes_max > SMALL_BYTES_MAX {
         // It may take long.
         let opened = tokio::task::spawn_blocking(move || message.into_bytes(bytes_max)).await;

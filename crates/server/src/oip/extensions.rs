@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::metadata;
 use crate::context::{self, Context};
 use crate::error::Refusal;
-use crate::{admin, json, repository, routes, statistics};
+use crate::{admin, intake, json, repository, statistics};
 
 /// Bytes of a body that has no artifact in it.
 const SMALL_BODY_BYTES: u64 = 64 << 10;
@@ -27,7 +27,9 @@ pub(crate) async fn index(
     State(context): State<Arc<Context>>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let body = routes::body(request, SMALL_BODY_BYTES, "body_mib").await?;
+    let (parts, body) = request.into_parts();
+    let budget = Some(&context.bodies);
+    let body = intake::read(&parts.headers, body, SMALL_BODY_BYTES, "body_mib", budget).await?;
     let ready_only = repository::read_index(&body)?;
     Ok(show(&repository::index(&context, ready_only)))
 }
@@ -44,7 +46,7 @@ pub(crate) async fn load(
     let _turn = context.uploads.acquire().await.map_err(|_| Refusal::Panicked)?;
     // Base64 takes four bytes for three.
     let bytes_max = context.limits.artifact_bytes_max / 3 * 4 + SMALL_BODY_BYTES;
-    let body = routes::body(request, bytes_max, "artifact_mib").await?;
+    let body = intake::whole(request, bytes_max, "artifact_mib").await?;
     let parameters = if body.len() as u64 > SMALL_BODY_BYTES {
         let read = tokio::task::spawn_blocking(move || repository::read_load(&body));
         read.await.map_err(|_| Refusal::Panicked)??
@@ -62,7 +64,7 @@ pub(crate) async fn unload(
     request: Request,
 ) -> Result<Response, Refusal> {
     admin::refuse_other_sites(&request)?;
-    let body = routes::body(request, SMALL_BODY_BYTES, "body_mib").await?;
+    let body = intake::whole(request, SMALL_BODY_BYTES, "body_mib").await?;
     // `unload_dependents`: no model depends on another.
     if !body.trim_ascii().is_empty() {
         let read = serde_json::from_slice::<Map<String, Value>>(&body);
@@ -188,7 +190,7 @@ pub(crate) async fn set_log(
 }
 
 async fn changes(request: Request) -> Result<Map<String, Value>, Refusal> {
-    let body = routes::body(request, SMALL_BODY_BYTES, "body_mib").await?;
+    let body = intake::whole(request, SMALL_BODY_BYTES, "body_mib").await?;
     if body.trim_ascii().is_empty() {
         return Ok(Map::new());
     }

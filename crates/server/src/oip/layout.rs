@@ -5,6 +5,8 @@
 //! in each element. All are accepted of every model, but `matrix` of one whose columns are the
 //! caller's own.
 
+use std::collections::HashSet;
+
 use stemson_mojo::{Cell, Kind, Schema};
 
 use super::datatype::Datatype;
@@ -48,10 +50,9 @@ fn layout<'t, 'de>(
 ) -> Result<Layout<'t, 'de>, Refusal> {
     let schema = rows.model().schema();
     let inputs = &request.inputs;
-    for (index, input) in inputs.iter().enumerate() {
-        if inputs[..index].iter().any(|other| other.name == input.name) {
-            return Err(bad(format!("input `{}` stands twice", input.name)));
-        }
+    let mut names = HashSet::with_capacity(inputs.len());
+    if let Some(twice) = inputs.iter().find(|input| !names.insert(&*input.name)) {
+        return Err(bad(format!("input `{}` stands twice", twice.name)));
     }
     if schema.is_open() {
         return match &inputs[..] {
@@ -93,9 +94,9 @@ fn layout<'t, 'de>(
         )));
     }
     if request.terms.ask.options.strict {
-        let is_given = |index: usize| columns.iter().any(|(column, _)| *column == index);
+        let given: HashSet<usize> = columns.iter().map(|(column, _)| *column).collect();
         let mut features = 0..feature_count(schema);
-        let missing = features.find(|&index| !is_given(index) && !schema.is_optional(index));
+        let missing = features.find(|index| !given.contains(index) && !schema.is_optional(*index));
         if let Some(index) = missing {
             let name = &schema.columns()[index].name;
             return Err(bad(format!("input `{name}` is missing, and the request is strict")));

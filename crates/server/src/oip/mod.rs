@@ -18,6 +18,7 @@ use axum::response::Response;
 
 use crate::context::{self, Context};
 use crate::error::Refusal;
+use crate::health;
 use crate::json::{self, JSON_BYTES, Wire};
 use crate::predict::Call;
 use crate::routes;
@@ -26,7 +27,8 @@ pub(crate) use data::Values;
 pub(crate) use datatype::Datatype;
 pub(crate) use encode::{Output, OutputTensor};
 pub(crate) use metadata::{TensorShape, inputs, outputs, versions};
-pub(crate) use request::{InferRequest, Tensor, Terms, Wanted};
+use request::Bounds;
+pub(crate) use request::{InferRequest, OUTPUTS_MAX, Tensor, Terms, Wanted};
 
 /// How the server calls itself, and the backend of its models.
 pub(crate) const SERVER: &str = "stemson";
@@ -102,8 +104,9 @@ fn show_ready(context: &Context, name: &str, version: Option<&str>) -> Result<Re
     context::revision(&deployment, version)?;
     let mut body = b"{\"name\":".to_vec();
     json::write_str(&mut body, name);
-    body.extend_from_slice(b",\"ready\":true}");
-    Ok(json::response(StatusCode::OK, body.into()))
+    let is_ready = context.is_ready();
+    body.extend_from_slice(format!(",\"ready\":{is_ready}}}").as_bytes());
+    Ok(json::response(health::readiness(is_ready), body.into()))
 }
 
 /// `POST /v2/models/{m}/infer`.
@@ -175,19 +178,33 @@ pub(crate) fn elements_max(rows: &Rows) -> usize {
     limits.rows_max.saturating_add(1).saturating_mul(columns).min(limits.cells_max)
 }
 
+/// Inputs of a request at most: one for each column of the model, and some that it does not have.
+pub(crate) fn inputs_max(rows: &Rows) -> usize {
+    const OTHERS_MAX: usize = 1_024;
+    rows.model().schema().columns().len() + OTHERS_MAX
+}
+
 impl Call for Infer {
     type Reply = Wire;
 
     fn decode(&mut self, body: &[u8], rows: &mut Rows) -> Result<(), Refusal> {
-        let (depth_max, elements_max) = (rows.limits().depth_max, elements_max(rows));
+        let elements = elements_max(rows);
         let request = match self.json_bytes {
-            Some(0) => raw::read(body, rows, elements_max)?,
-            json_bytes => InferRequest::read(body, json_bytes, depth_max, elements_max)?,
+            Some(0) => raw::read(body, rows, elements)?,
+            json_bytes => {
+                let (depth, inputs) = (rows.limits().depth_max, inputs_max(rows));
+                InferRequest::read(body, json_bytes, Bounds { depth, inputs, elements })?
+            }
         };
         self.outputs = take(&request, rows)?;
         self.timeout = request.terms.timeout;
         self.id = request.id;
         Ok(())
+    }
+
+    fn peek(&mut self, body: &[u8]) {
+        let json = body.get(..self.json_bytes.unwrap_or(body.len())).unwrap_or_default();
+        self.timeout = request::peek_timeout(json);
     }
 
     fn timeout(&self) -> Option<Duration> {

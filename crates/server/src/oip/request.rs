@@ -12,6 +12,20 @@ use crate::ask::{Ask, Parameter, ReadParameter};
 use crate::error::Refusal;
 use crate::json::{self, Skip, Text};
 
+/// Outputs that a request may name.
+pub(crate) const OUTPUTS_MAX: usize = 1_024;
+
+/// How much a request may hold.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// Levels of nesting.
+    pub(super) depth: usize,
+    /// Inputs.
+    pub(super) inputs: usize,
+    /// Elements of a tensor.
+    pub(super) elements: usize,
+}
+
 /// An infer request, its tensors checked against their own shapes and datatypes.
 #[derive(Debug, Default)]
 pub(crate) struct InferRequest<'de> {
@@ -70,12 +84,11 @@ impl Terms {
 
 impl<'de> InferRequest<'de> {
     /// `json_bytes`: how many bytes of the body are JSON, the tensors' own being behind them; none:
-    /// all. `elements_max`: elements of a tensor at most.
+    /// all.
     pub(super) fn read(
         body: &'de [u8],
         json_bytes: Option<usize>,
-        depth_max: usize,
-        elements_max: usize,
+        bounds: Bounds,
     ) -> Result<Self, Refusal> {
         let split = body.split_at_checked(json_bytes.unwrap_or(body.len()));
         let (json, bytes) = split.ok_or_else(|| {
@@ -86,7 +99,7 @@ impl<'de> InferRequest<'de> {
                 body.len()
             ))
         })?;
-        json::read(json, Body { skip: Skip { depth: depth_max }, elements_max, bytes })
+        json::read(json, Body { skip: Skip { depth: bounds.depth }, bounds, bytes })
     }
 }
 
@@ -166,7 +179,7 @@ macro_rules! seed {
 #[derive(Clone, Copy)]
 struct Body<'de> {
     skip: Skip,
-    elements_max: usize,
+    bounds: Bounds,
     /// Of the tensors that come as such, behind each other.
     bytes: &'de [u8],
 }
@@ -193,7 +206,7 @@ struct Form {
 #[derive(Clone, Copy)]
 struct Inputs {
     skip: Skip,
-    elements_max: usize,
+    bounds: Bounds,
 }
 
 /// A tensor while it is read.
@@ -234,34 +247,83 @@ seed!(Shape: Vec<usize>, visit_seq: SeqAccess, "`shape` as a list of whole numbe
 seed!(Outputs: Vec<Wanted>, visit_seq: SeqAccess, "`outputs` as a list of objects");
 seed!(RequestedOutput: Wanted, visit_map: MapAccess, "an output {name}");
 
+/// What may be null, as if it were not there: clients that are made from a schema write out whatever
+/// they leave open.
+struct Maybe<S>(S);
+
+impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Maybe<S> {
+    type Value = Option<S::Value>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_option(self)
+    }
+}
+
+impl<'de, S: DeserializeSeed<'de>> Visitor<'de> for Maybe<S> {
+    type Value = Option<S::Value>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value or null")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_none<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        self.0.deserialize(deserializer).map(Some)
+    }
+}
+
 impl<'de> Body<'de> {
     fn read<A: MapAccess<'de>>(self, mut map: A) -> Result<InferRequest<'de>, A::Error> {
-        let Self { skip, elements_max, bytes } = self;
+        let Self { skip, bounds, bytes } = self;
         let skip = skip.deeper()?;
         let mut request = InferRequest::default();
         let mut inputs = None;
         while let Some(key) = map.next_key_seed(Text)? {
             match &*key {
                 "id" => {
-                    let id = map.next_value_seed(Text);
-                    request.id = Some(id.map_err(|e| named("`id`", &e))?.into_owned());
+                    let id = map.next_value_seed(Maybe(Text)).map_err(|e| named("`id`", &e))?;
+                    request.id = id.map(Cow::into_owned);
                 }
                 "parameters" => {
-                    request.terms = map.next_value_seed(Parameters { skip })?;
+                    let terms = map.next_value_seed(Maybe(Parameters { skip }))?;
+                    request.terms = terms.unwrap_or_default();
                 }
                 "inputs" if inputs.is_some() => {
                     return Err(A::Error::custom("`inputs` stands twice"));
                 }
-                "inputs" => inputs = Some(map.next_value_seed(Inputs { skip, elements_max })?),
-                "outputs" => request.outputs = Some(map.next_value_seed(Outputs { skip })?),
+                "inputs" => inputs = Some(map.next_value_seed(Inputs { skip, bounds })?),
+                "outputs" => request.outputs = map.next_value_seed(Maybe(Outputs { skip }))?,
                 _ => map.next_value_seed(skip)?,
             }
         }
         let inputs =
             inputs.ok_or_else(|| A::Error::custom("`inputs` is missing: a list of tensors"))?;
-        request.inputs = finish(inputs, bytes, elements_max).map_err(A::Error::custom)?;
+        request.inputs = finish(inputs, bytes, bounds.elements).map_err(A::Error::custom)?;
         Ok(request)
     }
+}
+
+/// The `timeout` that stands near the beginning or the end of a body, where clients put their
+/// parameters: a guess, for as long as nobody has read the body.
+pub(super) fn peek_timeout(json: &[u8]) -> Option<Duration> {
+    const NEAR: usize = 1 << 10;
+    const KEY: &[u8] = b"\"timeout\"";
+    let (first, last) = (&json[..json.len().min(NEAR)], &json[json.len().saturating_sub(NEAR)..]);
+    [first, last].into_iter().find_map(|part| {
+        let at = part.windows(KEY.len()).position(|window| window == KEY)?;
+        let value = part[at + KEY.len()..].trim_ascii_start().strip_prefix(b":")?;
+        let value = value.trim_ascii_start();
+        let end = value.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(value.len());
+        let us: u64 = std::str::from_utf8(&value[..end]).ok()?.parse().ok()?;
+        (us > 0).then(|| Duration::from_micros(us))
+    })
 }
 
 /// Gives each tensor its elements.
@@ -340,14 +402,17 @@ impl TensorParameters {
 
 impl Inputs {
     fn read<'de, A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<Draft<'de>>, A::Error> {
-        let Self { skip, elements_max } = self;
+        let Self { skip, bounds } = self;
         let skip = skip.deeper()?;
         let mut inputs: Vec<Draft<'de>> = Vec::new();
         loop {
-            let input = Input { index: inputs.len(), skip, elements_max };
+            let input = Input { index: inputs.len(), skip, elements_max: bounds.elements };
             match seq.next_element_seed(input)? {
-                Some(tensor) => inputs.push(tensor),
                 None => return Ok(inputs),
+                Some(_) if inputs.len() >= bounds.inputs => {
+                    return Err(too_many("inputs", bounds.inputs));
+                }
+                Some(tensor) => inputs.push(tensor),
             }
         }
     }
@@ -388,8 +453,8 @@ impl Input {
                     data = Some(read);
                 }
                 "parameters" => {
-                    let form = map.next_value_seed(TensorParameters { skip });
-                    bytes = form.map_err(|e| named(&spot, &e))?.bytes;
+                    let form = map.next_value_seed(Maybe(TensorParameters { skip }));
+                    bytes = form.map_err(|e| named(&spot, &e))?.and_then(|form| form.bytes);
                 }
                 _ => map.next_value_seed(skip)?,
             }
@@ -411,6 +476,10 @@ impl Input {
         };
         Ok(Draft { name, shape, datatype, data })
     }
+}
+
+fn too_many<E: Error>(list: &str, len_max: usize) -> E {
+    E::custom(format_args!("`{list}` has more than {len_max} elements"))
 }
 
 /// How an input is called in messages.
@@ -458,6 +527,9 @@ impl Outputs {
         let skip = self.skip.deeper()?;
         let mut outputs = Vec::new();
         while let Some(wanted) = seq.next_element_seed(RequestedOutput { skip })? {
+            if outputs.len() >= OUTPUTS_MAX {
+                return Err(too_many("outputs", OUTPUTS_MAX));
+            }
             outputs.push(wanted);
         }
         Ok(outputs)
@@ -475,13 +547,35 @@ impl RequestedOutput {
                     name = Some(text.map_err(|e| named("`outputs`: `name`", &e))?.into_owned());
                 }
                 "parameters" => {
-                    let read = map.next_value_seed(TensorParameters { skip });
-                    form = read.map_err(|e| named("`outputs`", &e))?;
+                    let read = map.next_value_seed(Maybe(TensorParameters { skip }));
+                    form = read.map_err(|e| named("`outputs`", &e))?.unwrap_or_default();
                 }
                 _ => map.next_value_seed(skip)?,
             }
         }
         let name = name.ok_or_else(|| A::Error::custom("`outputs`: `name` is missing"))?;
         Ok(Wanted { name, is_binary: form.is_binary, classes: form.classes })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_is_seen_from_afar() {
+        let far = "0,".repeat(40_000);
+        for (body, us) in [
+            (format!("{{\"parameters\":{{\"timeout\": 2500}},\"inputs\":[{far}"), Some(2_500)),
+            (format!("{{\"inputs\":[{far}0],\"parameters\":{{\"timeout\":7}}}}"), Some(7)),
+            (format!("{{\"inputs\":[{far}\"timeout\":7,{far}0]}}"), None),
+            ("{\"timeout\":0}".to_owned(), None),
+            ("{\"timeout\":\"soon\"}".to_owned(), None),
+            ("{\"timeout\"".to_owned(), None),
+            (String::new(), None),
+        ] {
+            let expected = us.map(Duration::from_micros);
+            assert_eq!(peek_timeout(body.as_bytes()), expected, "{}", body.len());
+        }
     }
 }

@@ -186,6 +186,10 @@ impl<C: Call> Call for Tapped<C> {
         self.call.weight(body)
     }
 
+    fn peek(&mut self, body: &[u8]) {
+        self.call.peek(body);
+    }
+
     fn decode(&mut self, body: &[u8], rows: &mut Rows) -> Result<(), Refusal> {
         let Some(tap) = &self.tap else {
             return self.call.decode(body, rows);

@@ -19,8 +19,15 @@ use crate::rows::Rows;
 ///
 /// Options that stand behind the instances come too late for them: then what was asked of the rows
 /// is not what is returned.
-pub(super) fn read(body: &[u8], ask: Ask, rows: &mut Rows) -> Result<Ask, Refusal> {
-    let read = json::read(body, Body { ask, rows: &mut *rows });
+///
+/// `is_explain`: contributions are what is asked for, whatever the options say.
+pub(super) fn read(
+    body: &[u8],
+    ask: Ask,
+    is_explain: bool,
+    rows: &mut Rows,
+) -> Result<Ask, Refusal> {
+    let read = json::read(body, Body { ask, is_explain, rows: &mut *rows });
     match rows.take_refusal() {
         Some(refusal) => Err(refusal),
         None => read,
@@ -68,6 +75,7 @@ impl fmt::Display for Position {
 
 struct Body<'r> {
     ask: Ask,
+    is_explain: bool,
     rows: &'r mut Rows,
 }
 
@@ -87,7 +95,7 @@ impl<'de> Visitor<'de> for Body<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Ask, A::Error> {
-        let Self { mut ask, rows } = self;
+        let Self { mut ask, is_explain, rows } = self;
         let skip = Skip { depth: rows.limits().depth_max }.deeper()?;
         let mut has_instances = false;
         while let Some(key) = map.next_key_seed(Text)? {
@@ -108,6 +116,7 @@ impl<'de> Visitor<'de> for Body<'_> {
                 name => {
                     let value = map.next_value_seed(ReadParameter(skip))?;
                     ask.set(name, &value).map_err(A::Error::custom)?;
+                    ask.options.contributions |= is_explain;
                 }
             }
         }

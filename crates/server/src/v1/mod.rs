@@ -16,6 +16,7 @@ use crate::ask::Ask;
 use crate::context::Context;
 use crate::error::Refusal;
 use crate::json::{self, Wire};
+use crate::health;
 use crate::predict::Call;
 use crate::routes;
 use crate::rows::{Rows, Scored};
@@ -49,16 +50,16 @@ pub(crate) async fn model(
         return Err(routes::wrong_method(&request));
     }
     let deployment = context.deployment(&segment)?;
-    let revision = deployment.current();
+    let (revision, is_ready) = (deployment.current(), context.is_ready());
     let mut body = b"{\"name\":".to_vec();
     json::write_str(&mut body, deployment.name().as_str());
     let rest = format!(
-        ",\"ready\":true,\"revision\":\"{}\",\"number\":{}}}",
+        ",\"ready\":{is_ready},\"revision\":\"{}\",\"number\":{}}}",
         revision.digest(),
         revision.number()
     );
     body.extend_from_slice(rest.as_bytes());
-    Ok(json::response(StatusCode::OK, body.into()))
+    Ok(json::response(health::readiness(is_ready), body.into()))
 }
 
 /// `POST /v1/models/{m}:predict`, `:explain`.
@@ -103,12 +104,11 @@ impl Call for Predict {
             rows.restart(ask)?;
             return csv.read(body, rows);
         }
-        let mut asked = decode::read(body, ask, rows)?;
-        asked.options.contributions |= self.is_explain;
+        let asked = decode::read(body, ask, self.is_explain, rows)?;
         if asked != rows.ask() {
             // Options stood behind the instances; a row must know them when it is encoded.
             rows.restart(asked)?;
-            decode::read(body, asked, rows)?;
+            decode::read(body, asked, self.is_explain, rows)?;
         }
         Ok(())
     }

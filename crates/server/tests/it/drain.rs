@@ -66,3 +66,41 @@ fn a_stuck_caller_does_not_hold_the_server() {
     let ended = serving.join();
     assert!(matches!(ended, Err(RunError::DrainTooLong(_))), "{ended:?}");
 }
+
+#[test]
+fn who_came_before_the_end_is_answered() {
+    // Those who come last are in the system's queue, or accepted and not yet seen to have asked.
+    for _ in 0..10 {
+        let serving = Serving::start(config(), MODELS);
+        let mut kept: Vec<_> = (0..10).map(|_| serving.http()).collect();
+        kept.iter_mut().for_each(|client| drop(client.get("/healthz").ok()));
+        let mut fresh: Vec<_> = (0..40).map(|_| serving.http()).collect();
+        for client in fresh.iter_mut().chain(&mut kept) {
+            client.begin("POST", "/v1/models/churn:predict", &[], ROW.as_bytes());
+        }
+        serving.shutdown.begin();
+        for client in fresh.iter_mut().chain(&mut kept) {
+            let reply = client.finish();
+            reply.ok();
+            assert!(client.is_closed());
+        }
+        serving.join().expect("it ends well");
+    }
+}
+
+#[test]
+fn models_are_not_ready_while_the_server_drains() {
+    let serving =
+        Serving::start(Config { drain_delay: Duration::from_hours(1), ..config() }, MODELS);
+    let paths = ["/v2/models/churn/ready", "/v2/models/churn/versions/1/ready", "/v1/models/churn"];
+    for path in paths {
+        assert_eq!(serving.http().get(path).ok()["ready"], true, "{path}");
+    }
+    serving.shutdown.begin();
+    while serving.http().get("/readyz").status == 200 {}
+    for path in paths {
+        let reply = serving.http().get(path);
+        assert_eq!((reply.status, &reply.json()["ready"]), (503, &false.into()), "{path}");
+    }
+    serving.abandon();
+}

@@ -204,6 +204,17 @@ fn refusals_are_said_in_grpc_and_only_there() {
         let message = called.message.replace("%20", " ");
         assert!(message.contains(&words), "{message}");
     }
+    // A name as long as a message may be, and one that is said over and over.
+    let long = ModelInferRequest { model_name: "m".repeat(1 << 20), ..x1(&[1.0]) };
+    let long = caller.infer(&long);
+    assert_eq!(long.status, Some(3), "{:?}", long.status);
+    assert!(long.message.contains("4096"), "{}", long.message);
+    let again = [0x0a, 1, b'm'].repeat(1 << 17);
+    let again = caller.call(INFER, &[], framed(&again));
+    assert!(again.message.contains("65536"), "{}", again.message);
+    let web = caller.call(INFER, &[("content-type", "application/grpc-web")], framed(b""));
+    assert_eq!(web.status, None, "{web:?}");
+    assert_eq!(web.head["content-type"], "application/json");
     // Whoever comes with a browser is told where he is.
     let mut browser = Client::connect(serving.addresses.grpc.expect("it listens"));
     let message = browser.get("/v2").refused(415, "media_type");
@@ -263,6 +274,7 @@ fn a_stream_says_errors_in_their_place_and_ends_at_the_drain() {
     let called = caller.runtime.block_on(called);
     assert_eq!((called.status, called.messages.len()), (Some(14), 3), "{called:?}");
     assert_eq!(called.trailers["error-code"], "draining");
+    assert_eq!(called.trailers["grpc-retry-pushback-ms"], "1000");
     let answers: Vec<_> = called.messages.iter().map(decoded).collect();
     assert_eq!(answers[0].error_message, "");
     assert!(answers[1].error_message.contains("no model is called `nobody`"), "{answers:?}");
@@ -363,4 +375,22 @@ fn damaged_messages_are_the_callers_fault() {
         Ok(())
     });
     outcome.expect("no other status");
+}
+
+#[test]
+fn a_connection_that_is_not_used_is_let_go() {
+    let limits = Limits { idle: Duration::from_secs(1), ..Limits::default() };
+    let serving = Serving::start(Config { limits, ..config() }, &[("churn", "gbm_bernoulli")]);
+    let mut caller = Caller::connect(&serving);
+    assert_eq!(caller.infer(&x1(&[1.0])).status, Some(0));
+    let Caller { runtime, mut sender } = caller;
+    // The server says goodbye; then nothing can be sent any more.
+    runtime.block_on(async {
+        let gone = async {
+            while sender.ready().await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_mins(1), gone).await.expect("it is let go");
+    });
 }

@@ -309,6 +309,46 @@ fn what_is_wrong_between_tensors_is_said() {
 }
 
 #[test]
+fn a_request_has_as_many_inputs_as_a_model_could_use() {
+    let serving = serving();
+    let mut client = serving.http();
+    let inputs = |n: usize| {
+        let tensor = |i| format!(r#"{{"name":"n{i}","shape":[1],"datatype":"FP64","data":[1]}}"#);
+        let x1 = r#"{"name":"x1","shape":[1],"datatype":"FP64","data":[1]}"#.to_owned();
+        let all: Vec<String> = (1..n).map(tensor).chain([x1]).collect();
+        format!("{{\"inputs\":[{}]}}", all.join(","))
+    };
+    // The model has twelve columns; what it does not have is read over.
+    client.post("/v2/models/churn/infer", inputs(12 + 1_024)).ok();
+    let message = client.post("/v2/models/churn/infer", inputs(12 + 1_025));
+    let message = message.refused(400, "bad_field");
+    assert!(message.contains("`inputs` has more than 1036 elements"), "{message}");
+    let outputs = vec![r#"{"name":"predict"}"#; 1_025].join(",");
+    let body = format!("{{\"inputs\":[],\"outputs\":[{outputs}]}}");
+    let message = client.post("/v2/models/churn/infer", body).refused(400, "bad_field");
+    assert!(message.contains("`outputs` has more than 1024 elements"), "{message}");
+}
+
+#[test]
+fn null_is_as_if_it_were_not_there() {
+    let serving = serving();
+    let mut client = serving.http();
+    let plain = json!({ "inputs": [
+        { "name": "x1", "shape": [1], "datatype": "FP64", "data": [1.5] }
+    ] });
+    // As the types of MLServer are written out by pydantic.
+    let full = json!({ "id": null, "parameters": null, "outputs": null, "inputs": [
+        { "name": "x1", "shape": [1], "datatype": "FP64", "parameters": null, "data": [1.5] }
+    ] });
+    let chosen = json!({ "inputs": plain["inputs"], "outputs": [
+        { "name": "predict", "parameters": null }, { "name": "probabilities", "parameters": null }
+    ] });
+    let expected = infer(&mut client, "churn", &plain);
+    assert_eq!(infer(&mut client, "churn", &full), expected);
+    assert_eq!(infer(&mut client, "churn", &chosen)["outputs"], expected["outputs"]);
+}
+
+#[test]
 fn a_refused_row_refuses_the_request() {
     let serving = serving();
     let mut client = serving.http();

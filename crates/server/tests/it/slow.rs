@@ -100,3 +100,29 @@ fn connections_beyond_the_limit_are_told_so() {
         assert!(tries < 10_000, "{answer}");
     }
 }
+
+#[test]
+fn a_body_that_is_long_in_coming_has_its_time_still() {
+    // Of the server's own time for an answer none goes to the caller's line; of the caller's it does.
+    let slo = Duration::from_secs(2);
+    let serving = Serving::start(Config { slo, ..config() }, MODELS);
+    // So long that it takes the lane, and little to do there.
+    let body = format!("{ROW}{}", " ".repeat(40 << 10));
+    let ask = |header: &str| {
+        let mut stream = TcpStream::connect(serving.addresses.http).expect("it listens");
+        stream.set_read_timeout(Some(Duration::from_mins(1))).expect("a timeout");
+        let head = format!(
+            "POST /v1/models/churn:predict HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{header}\
+             content-length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).expect("written");
+        std::thread::sleep(slo + Duration::from_millis(200));
+        stream.write_all(body.as_bytes()).expect("written");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        answer.lines().next().unwrap_or_default().to_owned()
+    };
+    assert_eq!(ask("x-request-timeout: 2000\r\n"), "HTTP/1.1 503 Service Unavailable");
+    assert_eq!(ask(""), "HTTP/1.1 200 OK");
+}

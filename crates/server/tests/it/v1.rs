@@ -292,3 +292,30 @@ fn models_are_listed_and_unknown_ones_are_not_there() {
     client.post("/v1/models/churn", "{}").refused(405, "wrong_method");
     client.get("/v1/models/churn:predict").refused(405, "wrong_method");
 }
+
+#[test]
+fn an_explanation_is_given_whatever_the_options_say() {
+    let serving = Serving::start(config(), &[("churn", "gbm_bernoulli")]);
+    let mut client = serving.http();
+    let mut explained =
+        |body: &str| client.post("/v1/models/churn:explain", body).ok()["explanations"].clone();
+    let expected = explained(r#"{"instances":[{"x1":1.5}]}"#);
+    assert!(expected[0].is_object(), "{expected}");
+    for body in [
+        r#"{"contributions":false,"instances":[{"x1":1.5}]}"#,
+        r#"{"instances":[{"x1":1.5}],"contributions":false}"#,
+    ] {
+        assert_eq!(explained(body), expected, "{body}");
+    }
+}
+
+#[test]
+fn many_rows_in_few_bytes_are_answered() {
+    let serving = Serving::start(config(), &[("churn", "gbm_bernoulli")]);
+    let mut client = serving.http();
+    let body = format!("{{\"instances\":[{}]}}", vec!["{}"; 10_000].join(","));
+    assert!(body.len() < 32 << 10);
+    let answer = client.post("/v1/models/churn:predict", &body).ok();
+    let predictions = answer["predictions"].as_array().expect("rows");
+    assert_eq!((predictions.len(), predictions.first()), (10_000, predictions.last()));
+}
