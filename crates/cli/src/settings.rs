@@ -97,6 +97,9 @@ macro_rules! address {
 /// A key with a text; empty is none.
 macro_rules! text {
     ($section:literal, $name:literal, $($field:ident).+) => {
+        text!($section, $name, $($field).+, str::to_owned)
+    };
+    ($section:literal, $name:literal, $($field:ident).+, $show:expr) => {
         Key {
             section: $section,
             name: $name,
@@ -106,7 +109,7 @@ macro_rules! text {
                 config.$($field).+ = (!text.is_empty()).then(|| text.to_owned());
                 Some(())
             },
-            show: |config| Value::String(config.$($field).+.clone().unwrap_or_default()),
+            show: |config| Value::String(config.$($field).+.as_deref().map_or_else(String::new, $show)),
         }
     };
 }
@@ -283,7 +286,7 @@ const KEYS: &[Key] = &[
         show: |config| Value::from(config.log.level.as_str()),
     },
     ratio!("log", "access_ratio", log.access_ratio, 1.0, "a share from 0 to 1"),
-    text!("otlp", "endpoint", otlp.endpoint),
+    text!("otlp", "endpoint", otlp.endpoint, stemson_server::shown_url),
     Key {
         section: "otlp",
         name: "headers",
@@ -371,7 +374,7 @@ const KEYS: &[Key] = &[
         show: |config| {
             Value::String(match &config.auth.tokens.jwks {
                 None => String::new(),
-                Some(JwksSource::Url(url)) => url.clone(),
+                Some(JwksSource::Url(url)) => stemson_server::shown_url(url),
                 Some(JwksSource::File(path)) => path.display().to_string(),
             })
         },

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::auth::{Auth, JwksSource, Keyring, TokenConfig, Tokens, read_bounded};
 use crate::config::{Config, StartError, is_loopback};
-use crate::fetch;
+use crate::fetch::{self, shown_url};
 use crate::tls::{Tls, TlsConfig};
 use crate::upkeep::Watched;
 
@@ -37,10 +37,21 @@ pub(crate) fn open(config: &Config) -> Result<Access, StartError> {
     }
     let tokens = &config.auth.tokens;
     if let Some(source) = &tokens.jwks {
+        if let JwksSource::Url(url) = source
+            && !fetch::is_confidential(url)
+        {
+            let source_name = shown_url(url);
+            let message =
+                "keys that anybody on the way could exchange: expected https://, or http:// \
+                           to this machine"
+                    .to_owned();
+            return Err(StartError::Jwks { source_name, message });
+        }
         match (source, read_tokens(tokens, source)) {
             (_, Ok(read)) => auth.set_tokens(read),
             // Whoever gives out tokens may be away for now; without them, nobody gets in by one.
             (JwksSource::Url(url), Err(why)) => {
+                let url = shown_url(url);
                 tracing::error!(what = "jwks", "{url}: {why}; tried again every five minutes");
             }
             (JwksSource::File(path), Err(message)) => {

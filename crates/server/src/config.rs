@@ -323,7 +323,8 @@ impl StartError {
 impl Config {
     /// Refuses what would be found out only later.
     pub(crate) fn check(&self) -> Result<(), StartError> {
-        let is_open = !self.insecure && !self.auth.is_on() && !self.tls.client_certificate_required;
+        self.tls.check().map_err(StartError::Tls)?;
+        let is_open = !self.insecure && !self.auth.is_on() && !self.tls.requires_certificates();
         let grpc = self.grpc.address().map(|address| ("grpc", address));
         for (listener, address) in
             [("http", self.http), ("admin", self.admin)].into_iter().chain(grpc)
@@ -383,6 +384,35 @@ mod tests {
             let config = Config { admin: address, ..Config::default() };
             assert_eq!(config.check().is_ok(), fine, "{address}");
             assert!(Config { insecure: true, ..config }.check().is_ok(), "{address}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_that_nobody_can_check_opens_nothing() {
+        let file = |is_there: bool| is_there.then(|| PathBuf::from("some.pem"));
+        for (certificate, key, client_ca, fine) in [
+            (false, false, false, false),
+            (true, true, false, false),
+            (false, false, true, false),
+            (true, false, true, false),
+            (true, true, true, true),
+        ] {
+            let tls = TlsConfig {
+                certificate: file(certificate),
+                key: file(key),
+                client_ca: file(client_ca),
+                client_certificate_required: true,
+            };
+            let http = SocketAddr::from(([0, 0, 0, 0], 0));
+            let checked = Config { http, tls: tls.clone(), ..Config::default() }.check();
+            assert_eq!(checked.is_ok(), fine, "{tls:?}");
+            if let Err(error) = checked {
+                assert_eq!(error.kind(), "bad_tls", "{tls:?}");
+            }
+            // Without it, the authority alone is no lock.
+            let tls = TlsConfig { client_certificate_required: false, ..tls };
+            let error = Config { http, tls, ..Config::default() }.check().expect_err("it is open");
+            assert_eq!(error.kind(), "public_without_keys");
         }
     }
 

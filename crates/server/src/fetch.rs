@@ -2,6 +2,7 @@
 //! tells others: traces, metrics. Blocks; never called on the reactor.
 
 use std::io::Error;
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -14,6 +15,49 @@ use tokio_rustls::TlsConnector;
 
 /// For everything together.
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Whether nobody between here and there could answer in place of `url`: `https`, or `http` to this
+/// machine.
+pub(crate) fn is_confidential(url: &str) -> bool {
+    let Ok(uri) = url.parse::<Uri>() else {
+        return false;
+    };
+    match uri.scheme_str() {
+        Some("https") => true,
+        Some("http") => uri.host().is_some_and(is_this_machine),
+        _ => false,
+    }
+}
+
+/// Whether a host is called as only this machine calls itself: `localhost`, a loopback address.
+fn is_this_machine(host: &str) -> bool {
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    address.map_or(host.eq_ignore_ascii_case("localhost"), |it| it.to_canonical().is_loopback())
+}
+
+/// A URL as it may be shown: without what stands for a password in it.
+pub fn shown_url(url: &str) -> String {
+    const SECRETS: [&str; 5] = ["pass", "token", "key", "secret", "sig"];
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let mut shown = if scheme.is_empty() { String::new() } else { format!("{scheme}://") };
+    match place.rsplit_once('@') {
+        Some((user, place)) => {
+            // A name alone may be a token.
+            let name = user.split_once(':').map_or("", |(name, _)| name);
+            let colon = if user.contains(':') { ":" } else { "" };
+            shown.extend([name, colon, "***@", place]);
+        }
+        None => shown.push_str(place),
+    }
+    for (index, pair) in query.split('&').filter(|pair| !pair.is_empty()).enumerate() {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let is_secret = SECRETS.iter().any(|word| name.to_ascii_lowercase().contains(word));
+        shown.push(if index == 0 { '?' } else { '&' });
+        shown.extend([name, "=", if is_secret { "***" } else { value }]);
+    }
+    shown
+}
 
 /// The body at `url`, at most `bytes_max` of it. Redirects are not followed.
 pub(crate) fn get(url: &str, bytes_max: usize) -> Result<Vec<u8>, String> {
@@ -110,4 +154,40 @@ fn client_tls() -> Result<Arc<rustls::ClientConfig>, String> {
         .with_root_certificates(roots)
         .with_no_client_auth();
     Ok(Arc::clone(CONFIG.get_or_init(|| Arc::new(config))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_come_by_https_or_from_this_machine() {
+        for (url, fine) in [
+            ("https://id.example/jwks.json", true),
+            ("http://localhost:8000/jwks.json", true),
+            ("http://127.0.0.1/jwks", true),
+            ("http://[::1]:80/jwks", true),
+            ("http://id.example/jwks.json", false),
+            ("http://localhost.example/jwks.json", false),
+            ("http://10.0.0.1/jwks", false),
+            ("ftp://localhost/jwks", false),
+            ("http://", false),
+        ] {
+            assert_eq!(is_confidential(url), fine, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_url_is_shown_without_its_secrets() {
+        for (url, shown) in [
+            ("https://id.example/jwks.json", "https://id.example/jwks.json"),
+            ("https://me:geheim@id.example/a", "https://me:***@id.example/a"),
+            ("https://geheim@id.example/a", "https://***@id.example/a"),
+            ("redis+unix:///s?pass=geheim&db=1", "redis+unix:///s?pass=***&db=1"),
+            ("http://c:4318/?api_key=geheim", "http://c:4318/?api_key=***"),
+            ("http://c:4318/?a&b=2", "http://c:4318/?a=&b=2"),
+        ] {
+            assert_eq!(shown_url(url), shown, "{url}");
+        }
+    }
 }

@@ -80,6 +80,7 @@ pub use auth::{AuthConfig, JwksSource, KeysError, TokenConfig};
 pub use cache::{CacheBackend, CacheConfig, RedisUrl};
 pub use config::{Config, GrpcListener, Limits, StartError};
 pub use deploy_error::DeployError;
+pub use fetch::shown_url;
 pub use folder::ModelFolder;
 pub use log::{LogConfig, check_level as check_log_level, install as install_log};
 pub use metrics_compat::MetricsCompat;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use stemson_serving::{Deployment, ModelName};
 
+use crate::auth::Caller;
 use crate::context::Context;
 use crate::error::Refusal;
 use crate::json;
@@ -96,7 +97,7 @@ pub(crate) fn take_file(
 }
 
 /// All revisions that can answer, and models that were unloaded.
-pub(crate) fn index(context: &Context, ready_only: bool) -> Vec<Entry> {
+pub(crate) fn index(context: &Context, ready_only: bool, caller: &Caller) -> Vec<Entry> {
     let entry = |deployment: &Deployment, version: u64, reason: &'static str| Entry {
         name: deployment.name().to_string(),
         version: version.to_string(),
@@ -115,6 +116,7 @@ pub(crate) fn index(context: &Context, ready_only: bool) -> Vec<Entry> {
             entries.push(entry(&deployment, deployment.current().number(), "unloaded"));
         }
     }
+    entries.retain(|entry: &Entry| caller.sees(&entry.name));
     entries
 }
 

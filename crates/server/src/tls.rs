@@ -38,6 +38,25 @@ impl TlsConfig {
         self.certificate.is_some() || self.key.is_some() || self.client_ca.is_some()
     }
 
+    /// Refuses a demand that nothing could enforce.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        if self.client_certificate_required && !self.requires_certificates() {
+            return Err(
+                "`client_certificate_required` needs `client_ca`, who signs certificates of \
+                        callers, and `certificate` and `key` of the server"
+                    .to_owned(),
+            );
+        }
+        Ok(())
+    }
+
+    /// Whether nobody comes in without a certificate that the authority has signed.
+    pub(crate) fn requires_certificates(&self) -> bool {
+        let can_check =
+            self.certificate.is_some() && self.key.is_some() && self.client_ca.is_some();
+        self.client_certificate_required && can_check
+    }
+
     pub(crate) fn files(&self) -> Vec<PathBuf> {
         [&self.certificate, &self.key, &self.client_ca].into_iter().flatten().cloned().collect()
     }

@@ -3,7 +3,7 @@
 mod rollout;
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -26,7 +26,6 @@ use crate::error::Refusal;
 use crate::intake;
 use crate::json;
 use crate::loader::{Done, Order, Place, Source};
-use crate::routes;
 
 pub(crate) use rollout::{abort, canary, promote, shadow, show_rollout, stop_shadow};
 
@@ -234,9 +233,12 @@ async fn change(
 }
 
 /// `GET /admin/models`: what answers, and what stands beside it.
-pub(crate) async fn models(State(context): State<Arc<Context>>) -> Response {
+pub(crate) async fn models(State(context): State<Arc<Context>>, request: Request) -> Response {
+    let caller = Caller::of(&request);
+    let mut seen = context.deployments.all();
+    seen.retain(|deployment| caller.sees(deployment.name().as_str()));
     let mut out = b"{\"models\":[".to_vec();
-    json::write_list(&mut out, context.deployments.all(), |out, deployment| {
+    json::write_list(&mut out, seen, |out, deployment| {
         let warm = deployment.warm();
         out.extend_from_slice(b"{\"model\":");
         json::write_str(out, deployment.name().as_str());
@@ -394,7 +396,23 @@ pub(crate) fn refuse_other_sites(request: &Request) -> Result<(), Refusal> {
     let origin = origin.to_str().unwrap_or("another site");
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let is_own = host.is_some() && origin.split_once("://").map(|(_, site)| site) == host;
-    if is_own { Ok(()) } else { Err(Refusal::CrossOrigin { origin: origin.to_owned() }) }
+    // A page may give its own name the address of this server. With a key it does not matter: no
+    // browser sends one by itself.
+    let has_key = request.extensions().get::<Caller>().is_some_and(|caller| caller.id().is_some());
+    if is_own && (has_key || host.is_some_and(names_no_site)) {
+        Ok(())
+    } else {
+        Err(Refusal::CrossOrigin { origin: origin.to_owned() })
+    }
+}
+
+/// Whether a host with its port is none that anybody could have registered: `localhost`, an address.
+fn names_no_site(host: &str) -> bool {
+    let Some(bracketed) = host.strip_prefix('[') else {
+        let name = host.split_once(':').map_or(host, |(name, _)| name);
+        return name.eq_ignore_ascii_case("localhost") || name.parse::<Ipv4Addr>().is_ok();
+    };
+    bracketed.split_once(']').is_some_and(|(name, _)| name.parse::<Ipv6Addr>().is_ok())
 }
 
 /// A time as `2026-11-23T08:00:00Z`.
@@ -425,6 +443,28 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[test]
+    fn a_page_of_this_machine_may_drive_it() {
+        for (origin, host, fine) in [
+            ("http://localhost:8082", "localhost:8082", true),
+            ("http://127.0.0.1:8082", "127.0.0.1:8082", true),
+            ("http://[::1]:8082", "[::1]:8082", true),
+            ("http://10.0.0.7", "10.0.0.7", true),
+            ("http://localhost:8083", "localhost:8082", false),
+            ("http://rebound.example:8082", "rebound.example:8082", false),
+            ("http://127.0.0.1.example", "127.0.0.1.example", false),
+            ("http://[::1].example", "[::1.example", false),
+            ("null", "localhost", false),
+        ] {
+            let request = axum::http::Request::post("/admin/models/m/swap")
+                .header(header::ORIGIN, origin)
+                .header(header::HOST, host)
+                .body(axum::body::Body::empty())
+                .expect("a request");
+            assert_eq!(refuse_other_sites(&request).is_ok(), fine, "{origin} {host}");
+        }
+    }
 
     #[test]
     fn times_are_written_as_everybody_writes_them() {

@@ -179,15 +179,18 @@ impl Tokens {
                      {scope_prefix}read, {scope_prefix}admin"
             )
         })?;
-        let models = claims.get("models").and_then(Value::as_array).map(|models| {
-            models.iter().filter_map(|model| Some(model.as_str()?.to_owned())).collect()
+        // What narrows a token and cannot be read must not widen it.
+        let text = |model: &Value| model.as_str().map(str::to_owned);
+        let list = |models: &Value| models.as_array()?.iter().map(text).collect::<Option<_>>();
+        let models = claims.get("models").map(|models| {
+            list(models).ok_or_else(|| "the token's `models` is no list of texts".to_owned())
         });
         let id = ["sub", "client_id", "azp"].iter().find_map(|name| claims.get(*name)?.as_str());
         let expires = claims.get("exp").and_then(Value::as_f64).map(|at| at as u64);
         Ok(Identity {
             id: id.unwrap_or("token").chars().take(128).collect::<String>().into(),
             scopes,
-            models,
+            models: models.transpose()?,
             expires: expires.map(|at| at.saturating_add(LEEWAY_SECONDS)),
             rate_per_second: None,
         })

@@ -25,6 +25,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwapOption;
+use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, header};
 use stemson_serving::Quota;
 
@@ -264,6 +265,16 @@ impl Caller {
     /// The key's id; none for the anonymous caller.
     pub(crate) fn id(&self) -> Option<&str> {
         self.0.as_deref().map(|identity| &*identity.id)
+    }
+
+    /// Who asks, as the front has found.
+    pub(crate) fn of(request: &Request) -> Self {
+        request.extensions().get().cloned().unwrap_or_default()
+    }
+
+    /// Whether a list that this caller is shown has `model` in it.
+    pub(crate) fn sees(&self, model: &str) -> bool {
+        self.check_model(model).is_ok()
     }
 
     /// May this caller ask for `model`?

@@ -129,6 +129,31 @@ fn ask(auth: &Auth, visitor: &Visitor, headers: &[(&'static str, &str)], need: N
 }
 
 #[test]
+fn what_should_narrow_a_token_never_widens_it() {
+    let issuer = Issuer::hs256("k");
+    let tokens = Tokens::parse(&token_config(), &jwks(&[&issuer])).expect("a JWKS");
+    for (models, expected) in [
+        (json!(["churn", "other"]), Some(2)),
+        (json!([]), Some(0)),
+        (json!("churn"), None),
+        (json!(["churn", 7]), None),
+        (json!({ "churn": true }), None),
+        (Value::Null, None),
+    ] {
+        let mut claims = claims();
+        claims["models"] = models.clone();
+        let found = tokens.verify(&issuer.token("k", &claims));
+        match expected {
+            Some(n) => {
+                let identity = found.unwrap_or_else(|bad| panic!("{models}: {bad}"));
+                assert_eq!(identity.models.as_ref().map(Vec::len), Some(n), "{models}");
+            }
+            None => assert!(found.expect_err("it is refused").contains("`models`"), "{models}"),
+        }
+    }
+}
+
+#[test]
 fn tokens_of_every_kind_of_key_count() {
     for issuer in [
         Issuer::hs256("k"),

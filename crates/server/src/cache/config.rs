@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::config::StartError;
+use crate::fetch::shown_url;
 
 /// Longer than this nobody wants to wait for what could be computed.
 const BUDGET_MAX: Duration = Duration::from_secs(1);
@@ -119,12 +120,7 @@ impl RedisUrl {
 
 impl fmt::Display for RedisUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (scheme, rest) = self.0.split_once("://").unwrap_or(("redis", &self.0));
-        let Some((user, place)) = rest.rsplit_once('@') else { return f.write_str(&self.0) };
-        match user.split_once(':') {
-            Some((name, _)) => write!(f, "{scheme}://{name}:***@{place}"),
-            None => f.write_str(&self.0),
-        }
+        f.write_str(&shown_url(&self.0))
     }
 }
 
@@ -147,6 +143,7 @@ mod tests {
             ("redis://10.0.0.1:6380/2", Some("redis://10.0.0.1:6380/2")),
             ("redis://:geheim@cache:6379/0", Some("redis://:***@cache:6379/0")),
             ("redis://me:a:b@cache", Some("redis://me:***@cache")),
+            ("redis+unix:///run/s?pass=geheim", Some("redis+unix:///run/s?pass=***")),
             ("off", None),
             ("http://localhost", None),
             ("", None),

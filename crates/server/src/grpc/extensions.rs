@@ -21,7 +21,7 @@ use crate::statistics::{self, BatchStats, InferenceStats, ModelStats, Spent};
 
 impl View<'_> {
     pub(super) fn index(self, asked: &RepositoryIndexRequest) -> RepositoryIndexResponse {
-        let entries = repository::index(self.context, asked.ready).into_iter();
+        let entries = repository::index(self.context, asked.ready, self.caller).into_iter();
         let models = entries.map(|entry| ModelIndex {
             name: entry.name,
             version: entry.version,
@@ -81,8 +81,9 @@ impl View<'_> {
         if let Some(model) = model {
             self.caller.check_model(model)?;
         }
-        let stats = statistics::of(self.context, model, version)?;
-        Ok(ModelStatisticsResponse { model_stats: stats.into_iter().map(Into::into).collect() })
+        let stats = statistics::of(self.context, model, version)?.into_iter();
+        let seen = stats.filter(|stats| self.caller.sees(&stats.name));
+        Ok(ModelStatisticsResponse { model_stats: seen.map(Into::into).collect() })
     }
 
     /// Shows trace settings, those that are named changed before.

@@ -10,6 +10,7 @@ use axum::http::{HeaderName, header};
 use axum::response::Response;
 
 use crate::ask::Ask;
+use crate::auth::Caller;
 use crate::context::Context;
 use crate::error::Refusal;
 use crate::json::Wire;
@@ -52,7 +53,9 @@ fn target(context: &Context, request: &Request) -> Result<String, Refusal> {
     if let Some(name) = query.split('&').find_map(|pair| pair.strip_prefix("model=")) {
         return Ok(name.to_owned());
     }
-    let deployments = context.deployments.all();
+    let caller = Caller::of(request);
+    let mut deployments = context.deployments.all();
+    deployments.retain(|deployment| caller.sees(deployment.name().as_str()));
     match &deployments[..] {
         [only] => Ok(only.name().to_string()),
         [] => Err(Refusal::UnknownModel("default".to_owned())),

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::metadata;
+use crate::auth::Caller;
 use crate::context::{self, Context};
 use crate::error::Refusal;
 use crate::{admin, intake, json, repository, statistics};
@@ -31,7 +32,8 @@ pub(crate) async fn index(
     let budget = Some(&context.bodies);
     let body = intake::read(&parts.headers, body, SMALL_BODY_BYTES, "body_mib", budget).await?;
     let ready_only = repository::read_index(&body)?;
-    Ok(show(&repository::index(&context, ready_only)))
+    let caller = parts.extensions.get::<Caller>().cloned().unwrap_or_default();
+    Ok(show(&repository::index(&context, ready_only, &caller)))
 }
 
 /// `POST /v2/repository/models/{m}/load`.
@@ -75,8 +77,14 @@ pub(crate) async fn unload(
 }
 
 /// `GET /v2/models/stats`.
-pub(crate) async fn stats(State(context): State<Arc<Context>>) -> Result<Response, Refusal> {
-    show_stats(&context, None, None)
+pub(crate) async fn stats(
+    State(context): State<Arc<Context>>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let caller = Caller::of(&request);
+    let mut stats = statistics::of(&context, None, None)?;
+    stats.retain(|stats| caller.sees(&stats.name));
+    Ok(show(&json!({ "model_stats": stats })))
 }
 
 /// `GET /v2/models/{m}/stats`.
@@ -84,7 +92,7 @@ pub(crate) async fn model_stats(
     State(context): State<Arc<Context>>,
     Path(name): Path<String>,
 ) -> Result<Response, Refusal> {
-    show_stats(&context, Some(&name), None)
+    show_stats(&context, &name, None)
 }
 
 /// `GET /v2/models/{m}/versions/{v}/stats`.
@@ -92,15 +100,11 @@ pub(crate) async fn version_stats(
     State(context): State<Arc<Context>>,
     Path((name, version)): Path<(String, String)>,
 ) -> Result<Response, Refusal> {
-    show_stats(&context, Some(&name), Some(&version))
+    show_stats(&context, &name, Some(&version))
 }
 
-fn show_stats(
-    context: &Context,
-    model: Option<&str>,
-    version: Option<&str>,
-) -> Result<Response, Refusal> {
-    let stats = statistics::of(context, model, version)?;
+fn show_stats(context: &Context, model: &str, version: Option<&str>) -> Result<Response, Refusal> {
+    let stats = statistics::of(context, Some(model), version)?;
     Ok(show(&json!({ "model_stats": stats })))
 }
 

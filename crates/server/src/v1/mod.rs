@@ -13,6 +13,7 @@ use axum::response::Response;
 use stemson_mojo::Category;
 
 use crate::ask::Ask;
+use crate::auth::Caller;
 use crate::context::Context;
 use crate::error::Refusal;
 use crate::json::{self, Wire};
@@ -31,9 +32,12 @@ fn split(segment: &str) -> Option<(&str, &str)> {
 }
 
 /// `GET /v1/models`.
-pub(crate) async fn list(State(context): State<Arc<Context>>) -> Response {
+pub(crate) async fn list(State(context): State<Arc<Context>>, request: Request) -> Response {
+    let caller = Caller::of(&request);
+    let mut seen = context.deployments.all();
+    seen.retain(|deployment| caller.sees(deployment.name().as_str()));
     let mut body = b"{\"models\":[".to_vec();
-    json::write_list(&mut body, context.deployments.all(), |out, deployment| {
+    json::write_list(&mut body, seen, |out, deployment| {
         json::write_str(out, deployment.name().as_str());
     });
     body.extend_from_slice(b"]}");

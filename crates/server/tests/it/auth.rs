@@ -101,6 +101,50 @@ fn each_key_opens_its_own_doors() {
 }
 
 #[test]
+fn a_key_for_one_model_is_told_of_no_other() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let serving = Serving::start(with_keys(folder.path()), MODELS);
+    let (mut http, mut admin) = (serving.http(), serving.admin());
+    fs::write(
+        folder.path().join("next"),
+        keys() + &key("one", "\"predict\", \"admin\"", "models = [\"churn\"]"),
+    )
+    .expect("a file");
+    fs::rename(folder.path().join("next"), folder.path().join("keys.toml")).expect("a folder");
+    let deadline = Instant::now() + Duration::from_mins(1);
+    while ask(&mut http, "one", "GET", "/v1/models", b"").0 == 401 {
+        assert!(Instant::now() < deadline, "the new key is not taken");
+    }
+    let mut shown = |id: &str, method: &str, path: &str| {
+        let bearer = format!("Bearer secret-{id}");
+        let client = if path.starts_with("/admin") { &mut admin } else { &mut http };
+        let body = if path == "/invocations" { ROW } else { "" };
+        client.send(method, path, &[("authorization", &bearer)], body.as_bytes())
+    };
+    for (method, path) in [
+        ("GET", "/v1/models"),
+        ("GET", "/v2/models/stats"),
+        ("POST", "/v2/repository/index"),
+        ("GET", "/admin/models"),
+        ("POST", "/invocations"),
+    ] {
+        let reply = shown("one", method, path);
+        assert_eq!(reply.status, 200, "{path}: {reply:?}");
+        assert!(!reply.body.contains("\"value\""), "{path}: {}", reply.body);
+    }
+    let all = shown("watch", "GET", "/v1/models").body;
+    assert!(all.contains("churn") && all.contains("value"), "{all}");
+    // Without a key the name of the page's site counts, for it may have been given this address.
+    let zip = artifact("gbm_platt");
+    let mut swap = |origin: &str| {
+        let headers = [("authorization", "Bearer secret-one"), ("origin", origin)];
+        admin.send("POST", "/admin/models/churn/swap", &headers, &zip)
+    };
+    swap("http://test").ok();
+    swap("http://other").refused(403, "cross_origin");
+}
+
+#[test]
 fn keys_change_while_the_server_runs_and_a_bad_file_changes_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let serving = Serving::start(with_keys(folder.path()), MODELS);
