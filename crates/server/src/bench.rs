@@ -63,6 +63,7 @@ impl Bench {
         let swap = self.try_bring(order);
         let outcome = swap.as_ref().map_or("refused", |swap| swap.outcome.as_str());
         self.metrics.swap(&name, outcome);
+        self.metrics.forget_retired(&self.deployments);
         self.clear_away();
         drop(turn);
         swap

@@ -1,7 +1,8 @@
 //! What the server counts: one list, from which the metrics are registered and documented.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -79,13 +80,14 @@ const ROWS: Metric = Metric {
     name: "stemson_rows_total",
     kind: Kind::Counter,
     labels: &["model", "revision"],
-    help: "Rows that were scored",
+    help: "Rows that were answered, those too whose answers the cache had",
 };
 const SHED: Metric = Metric {
     name: "stemson_shed_total",
     kind: Kind::Counter,
     labels: &["reason"],
-    help: "Requests refused before they were queued. reason: deadline, queue_full",
+    help: "Requests refused before they were queued. reason: deadline, queue_full, \
+           memory (bodies on their way)",
 };
 const DENIED: Metric = Metric {
     name: "stemson_denied_total",
@@ -130,7 +132,7 @@ const SHADOW_ROWS: Metric = Metric {
     kind: Kind::Counter,
     labels: &["model", "revision", "outcome"],
     help: "Rows that a shadow was asked too. outcome: same, different (from the answer that was \
-           given), refused, dropped (it had no time)",
+           given), refused, dropped (it had no time), failed (a mistake of ours)",
 };
 const PREDICTION_LOG: Metric = Metric {
     name: "stemson_prediction_log_rows_total",
@@ -270,7 +272,22 @@ pub(crate) struct Metrics {
     prediction_log: Family<OutcomeLabels, Counter>,
     otlp_spans: Family<OutcomeLabels, Counter>,
     model_bytes: Family<RevisionLabels, Gauge>,
+    /// Revisions that are shown, by model; the one that was warm last stands at the end.
+    shown: Mutex<BTreeMap<Arc<str>, Vec<Arc<str>>>>,
 }
+
+/// Revisions of a model that are shown, those included that answer no more: whoever looks later
+/// shall see what became of a rollout, and not of all that ever were.
+const SHOWN_MAX: usize = 16;
+
+/// Every word for what becomes of a request.
+const OUTCOMES: [&str; 6] = ["ok", "refused", "shed", "late", "failed", "cancelled"];
+
+/// Every word for how one comes.
+const PROTOCOLS: [&str; 4] = ["v1", "oip", "invocations", "grpc"];
+
+/// Every word for what a shadow makes of a row.
+const COMPARISONS: [&str; 5] = ["same", "different", "refused", "dropped", "failed"];
 
 /// 10 us to 10 s.
 fn seconds() -> Histogram {
@@ -310,6 +327,7 @@ impl Metrics {
             prediction_log: register(&mut registry, PREDICTION_LOG, Family::default()),
             otlp_spans: register(&mut registry, OTLP_SPANS, Family::default()),
             model_bytes: register(&mut registry, MODEL_BYTES, Family::default()),
+            shown: Mutex::default(),
             registry,
         }
     }
@@ -394,8 +412,45 @@ impl Metrics {
         }
     }
 
+    /// Forgets the revisions that were warm longest ago, once there are many. To be called whenever
+    /// one has come.
+    pub(crate) fn forget_retired(&self, deployments: &Deployments) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        for deployment in deployments.all() {
+            let (model, warm) = (deployment.name().to_shared(), deployment.warm());
+            let known = shown.entry(Arc::clone(&model)).or_default();
+            for revision in warm.revisions() {
+                known.retain(|other| other != revision.short());
+                known.push(Arc::clone(revision.short()));
+            }
+            // The warm ones stand at the end, and are fewer.
+            let n = known.len().saturating_sub(SHOWN_MAX);
+            for revision in known.drain(..n) {
+                self.forget(&model, &revision);
+            }
+        }
+    }
+
+    fn forget(&self, model: &Arc<str>, revision: &Arc<str>) {
+        let both = || (Arc::clone(model), Arc::clone(revision));
+        for protocol in PROTOCOLS {
+            for outcome in OUTCOMES {
+                let (model, revision) = both();
+                self.requests.remove(&RequestLabels { model, revision, protocol, outcome });
+            }
+        }
+        for outcome in COMPARISONS {
+            let (model, revision) = both();
+            self.shadow_rows.remove(&ShadowLabels { model, revision, outcome });
+        }
+        let (model, revision) = both();
+        self.cache.forget(&model, &revision);
+        self.rows.remove(&RevisionLabels { model, revision });
+    }
+
     /// Revisions that have left are no longer shown.
     fn measure_models(&self, deployments: &Deployments) {
+        self.forget_retired(deployments);
         self.model_bytes.clear();
         for deployment in deployments.all() {
             for revision in deployment.warm().revisions() {
@@ -552,6 +607,32 @@ mod tests {
             METRICS.iter().map(|metric| (metric.name, metric.kind.as_str())).collect();
         assert_eq!(shown, listed[..listed.len() - 1]);
         assert_eq!(listed.last(), Some(&("stemson_model_bytes", "gauge")));
+    }
+
+    #[test]
+    fn a_revision_that_is_forgotten_leaves_no_series() {
+        let metrics = Arc::new(Metrics::new());
+        let (model, revision): (Arc<str>, Arc<str>) = ("churn".into(), "3f543eb55c3d".into());
+        for protocol in PROTOCOLS {
+            for outcome in OUTCOMES {
+                let traffic = Traffic {
+                    metrics: Arc::clone(&metrics),
+                    model: Arc::clone(&model),
+                    revision: Arc::clone(&revision),
+                    protocol,
+                    arrival: Instant::now(),
+                };
+                traffic.computed(1, Duration::ZERO);
+                traffic.end(outcome);
+            }
+        }
+        for outcome in COMPARISONS {
+            metrics.shadow(&"churn".parse().expect("a name"), &revision, outcome);
+        }
+        metrics.cache.looked(&model, &revision, &Looked { hit_memory: 1, ..Looked::default() });
+        metrics.forget(&model, &revision);
+        let (text, _) = metrics.render(&Deployments::new(), false);
+        assert!(!text.contains("3f543eb55c3d"), "{text}");
     }
 
     fn traffic_of_the_cache(metrics: &Metrics) {

@@ -3,6 +3,7 @@
 //! Beside the way of requests: a row goes into a bounded queue or is dropped, and one thread scores
 //! what comes out of it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread;
@@ -44,7 +45,7 @@ impl Shadows {
         let counts = Arc::clone(&metrics);
         thread::Builder::new()
             .name("shadow".to_owned())
-            .spawn(move || compare(&receiver, &counts))?;
+            .spawn(move || compare(&receiver, &counts, judge))?;
         Ok(Self { rows, metrics })
     }
 
@@ -65,23 +66,27 @@ impl Shadows {
     }
 }
 
-fn compare(rows: &Receiver<Row>, metrics: &Metrics) {
-    while let Ok(Row { model, answered_by, shadow, raw, offset, answered }) = rows.recv() {
-        let mut batch = Batch::new(Arc::clone(shadow.model()), Options::default());
-        bench::push(&mut batch, &raw, offset, answered_by.model());
-        batch.score();
-        let outcome = if batch.is_empty() {
-            // The row of one model's encoding says nothing to the other.
-            "dropped"
-        } else {
-            let own = batch.output(0).map(|output| First::of(&output));
-            match own {
-                Err(_) => "refused",
-                Ok(own) if own.is_some_and(|own| is_same(own, answered)) => "same",
-                Ok(_) => "different",
-            }
-        };
-        metrics.shadow(&model, shadow.short(), outcome);
+fn compare(rows: &Receiver<Row>, metrics: &Metrics, judge: impl Fn(&Row) -> &'static str) {
+    while let Ok(row) = rows.recv() {
+        // A panic is a mistake of ours, and the hook has printed it. The next row is another one.
+        let outcome = catch_unwind(AssertUnwindSafe(|| judge(&row))).unwrap_or("failed");
+        metrics.shadow(&row.model, row.shadow.short(), outcome);
+    }
+}
+
+/// What the shadow makes of the row.
+fn judge(Row { answered_by, shadow, raw, offset, answered, .. }: &Row) -> &'static str {
+    let mut batch = Batch::new(Arc::clone(shadow.model()), Options::default());
+    bench::push(&mut batch, raw, *offset, answered_by.model());
+    batch.score();
+    if batch.is_empty() {
+        // The row of one model's encoding says nothing to the other.
+        return "dropped";
+    }
+    match batch.output(0).map(|output| First::of(&output)) {
+        Err(_) => "refused",
+        Ok(own) if own.is_some_and(|own| is_same(own, *answered)) => "same",
+        Ok(_) => "different",
     }
 }
 
@@ -91,5 +96,45 @@ fn is_same(own: Answered, other: Answered) -> bool {
             a == b || a.is_nan() && b.is_nan() || (a - b).abs() <= RELATIVE * b.abs()
         }
         _ => own == other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use stemson_serving::Deployments;
+
+    use super::*;
+    use crate::config::Limits;
+    use crate::overload::Held;
+
+    #[test]
+    fn a_panic_ends_one_row_only() {
+        let held = Held::new(Limits::default());
+        let deployment = held.context.deployment("churn").expect("it is there");
+        let (sender, receiver) = mpsc::sync_channel(3);
+        for _ in 0..3 {
+            let revision = deployment.current();
+            let row = Row {
+                model: deployment.name().clone(),
+                answered_by: Arc::clone(&revision),
+                shadow: revision,
+                raw: Box::default(),
+                offset: 0.0,
+                answered: Answered::Label(0),
+            };
+            sender.send(row).map_err(|_| ()).expect("there is room");
+        }
+        drop(sender);
+        let (metrics, n) = (Metrics::new(), AtomicUsize::new(0));
+        compare(&receiver, &metrics, |_| {
+            assert!(n.fetch_add(1, Ordering::Relaxed) != 1, "as a mistake of ours would");
+            "same"
+        });
+        let (text, _) = metrics.render(&Deployments::new(), false);
+        for line in ["outcome=\"same\"} 2", "outcome=\"failed\"} 1"] {
+            assert!(text.contains(line), "{text}");
+        }
     }
 }

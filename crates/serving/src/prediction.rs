@@ -15,7 +15,7 @@ pub struct PredictionRecord {
     pub model: Arc<str>,
     /// The digest of the artifact that answered, 64 hexadecimal digits.
     pub revision: Arc<str>,
-    /// `v1`, `oip`, `grpc`, `mlflow`.
+    /// `v1`, `oip`, `grpc`, `invocations`.
     pub protocol: &'static str,
     /// The row as it was asked, a JSON object: values by column; absent ones are not there.
     pub row: Vec<u8>,

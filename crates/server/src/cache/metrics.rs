@@ -141,6 +141,14 @@ impl CacheMetrics {
         }
     }
 
+    /// A revision is no longer shown.
+    pub(crate) fn forget(&self, model: &Arc<str>, revision: &Arc<str>) {
+        for (outcome, _) in Looked::default().outcomes() {
+            let (model, revision) = (Arc::clone(model), Arc::clone(revision));
+            self.requests.remove(&LookedLabels { model, revision, outcome });
+        }
+    }
+
     /// What the cache holds and has counted itself.
     pub(crate) fn measure(&self, cache: &PredictionCache) {
         let (size, none) = (cache.size(), NoLabels {});

@@ -24,14 +24,49 @@ use crate::metrics::Metrics;
 /// Time after which what was written can be read.
 const FLUSH_PERIOD: Duration = Duration::from_secs(1);
 
+/// Bytes of rows that may wait, however few they are.
+const QUEUE_BYTES_MAX: usize = 64 << 20;
+
 /// The sink. Dropping it writes what waits and closes the file.
 #[derive(Debug)]
 pub(crate) struct FileSink {
     queue: Sender<Order>,
-    waiting: Arc<AtomicUsize>,
+    waiting: Arc<Waiting>,
     rows_max: usize,
     metrics: Arc<Metrics>,
     thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What is in the queue.
+#[derive(Debug, Default)]
+struct Waiting {
+    rows: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+impl Waiting {
+    /// More, if there is room for it.
+    fn come(&self, (rows, bytes): (usize, usize), rows_max: usize) -> bool {
+        let rows_before = self.rows.fetch_add(rows, Ordering::Relaxed);
+        let bytes_before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let has_room = rows_before.saturating_add(rows) <= rows_max
+            && bytes_before.saturating_add(bytes) <= QUEUE_BYTES_MAX;
+        if !has_room {
+            self.go((rows, bytes));
+        }
+        has_room
+    }
+
+    fn go(&self, (rows, bytes): (usize, usize)) {
+        self.rows.fetch_sub(rows, Ordering::Relaxed);
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// How many rows, and how many bytes of text.
+fn size(records: &[PredictionRecord]) -> (usize, usize) {
+    let bytes = records.iter().map(|record| record.row.len() + record.out.len());
+    (records.len(), bytes.sum())
 }
 
 enum Order {
@@ -48,14 +83,16 @@ impl FileSink {
     ) -> io::Result<Self> {
         fs::create_dir_all(dir)?;
         let (queue, queued) = mpsc::channel();
-        let waiting = Arc::new(AtomicUsize::new(0));
+        let waiting = Arc::<Waiting>::default();
         let mut writer = Writer {
             dir: dir.to_owned(),
             config: config.clone(),
             metrics: Arc::clone(&metrics),
             current: None,
             files: 0,
+            flushed_at: Instant::now(),
         };
+        writer.clear_away_parts()?;
         let taken = Arc::clone(&waiting);
         let thread = thread::Builder::new()
             .name("prediction-log".to_owned())
@@ -68,13 +105,12 @@ impl FileSink {
 
 impl PredictionSink for FileSink {
     fn offer(&self, records: Vec<PredictionRecord>) {
-        let n = records.len();
-        let before = self.waiting.fetch_add(n, Ordering::Relaxed);
-        let has_room = before.saturating_add(n) <= self.rows_max;
-        let sent = has_room && self.queue.send(Order::Write(records)).is_ok();
-        if !sent {
-            self.waiting.fetch_sub(n, Ordering::Relaxed);
-            self.metrics.logged("dropped", n);
+        let size = size(&records);
+        // Were the thread gone, the server would end.
+        let taken = self.waiting.come(size, self.rows_max)
+            && self.queue.send(Order::Write(records)).is_ok();
+        if !taken {
+            self.metrics.logged("dropped", size.0);
         }
     }
 
@@ -102,12 +138,15 @@ struct Writer {
     current: Option<Current>,
     /// Files of this process, for their names.
     files: u64,
+    flushed_at: Instant,
 }
 
 struct Current {
     form: Form,
     since: Instant,
     bytes: u64,
+    /// Rows that are not counted yet: a file that is cut off would lose them.
+    uncounted: usize,
 }
 
 enum Form {
@@ -116,19 +155,22 @@ enum Form {
 }
 
 impl Writer {
-    fn run(&mut self, queued: &Receiver<Order>, waiting: &AtomicUsize) {
+    fn run(&mut self, queued: &Receiver<Order>, waiting: &Waiting) {
         loop {
-            match queued.recv_timeout(FLUSH_PERIOD) {
+            match queued.recv_timeout(FLUSH_PERIOD.saturating_sub(self.flushed_at.elapsed())) {
                 Ok(Order::Write(records)) => {
                     let written = self.write(&records);
                     self.count(written, records.len());
-                    waiting.fetch_sub(records.len(), Ordering::Relaxed);
+                    waiting.go(size(&records));
                 }
-                Err(RecvTimeoutError::Timeout) => {
-                    let flushed = self.current.as_mut().map_or(Ok(()), Current::flush);
-                    self.count(flushed, 0);
-                }
+                Err(RecvTimeoutError::Timeout) => {}
                 Ok(Order::End) | Err(RecvTimeoutError::Disconnected) => break,
+            }
+            // Whether or not there is a pause: who reads along waits for that long at most.
+            if self.flushed_at.elapsed() >= FLUSH_PERIOD {
+                self.flushed_at = Instant::now();
+                let flushed = self.current.as_mut().map_or(Ok(0), Current::flush);
+                self.count(flushed, 0);
             }
             let is_due = self.current.as_ref().is_some_and(|current| {
                 current.bytes >= self.config.rotate_bytes
@@ -143,20 +185,21 @@ impl Writer {
         self.count(closed, 0);
     }
 
-    fn count(&mut self, done: io::Result<()>, n: usize) {
+    /// `done`: rows that are on their way to the disk now. `n`: those that were to be taken.
+    fn count(&mut self, done: io::Result<usize>, n: usize) {
         match done {
-            Ok(()) if n == 0 => {}
-            Ok(()) => self.metrics.logged("written", n),
+            Ok(0) => {}
+            Ok(written) => self.metrics.logged("written", written),
             Err(cause) => {
                 tracing::error!("prediction log in {}: {cause}", self.dir.display());
-                self.metrics.logged("failed", n.max(1));
                 // The next rows begin a file of their own; this one may be cut in the middle.
-                self.current = None;
+                let lost = self.current.take().map_or(0, |current| current.uncounted);
+                self.metrics.logged("failed", (n + lost).max(1));
             }
         }
     }
 
-    fn write(&mut self, records: &[PredictionRecord]) -> io::Result<()> {
+    fn write(&mut self, records: &[PredictionRecord]) -> io::Result<usize> {
         let mut current = match self.current.take() {
             Some(current) => current,
             None => self.open()?,
@@ -164,6 +207,24 @@ impl Writer {
         let written = current.write(records);
         self.current = Some(current);
         written
+    }
+
+    /// What a process that was killed has left of files that nobody could read. One that is younger
+    /// may belong to another server.
+    fn clear_away_parts(&self) -> io::Result<()> {
+        let old =
+            self.config.rotate_after.saturating_mul(2).saturating_add(Duration::from_hours(1));
+        for entry in fs::read_dir(&self.dir)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            let is_part = name.starts_with(".predictions-") && name.ends_with(".parquet.part");
+            let age = || entry.metadata()?.modified()?.elapsed().map_err(io::Error::other);
+            if is_part && age().is_ok_and(|age| age > old) {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
     }
 
     fn open(&mut self) -> io::Result<Current> {
@@ -183,15 +244,20 @@ impl Writer {
                 Form::Parquet { file: Box::new(ParquetFile::create(&hidden)?), hidden, path }
             }
         };
-        Ok(Current { form, since: Instant::now(), bytes: 0 })
+        Ok(Current { form, since: Instant::now(), bytes: 0, uncounted: 0 })
     }
 
-    fn close(&mut self) -> io::Result<()> {
-        if let Some(current) = self.current.take() {
-            current.close()?;
-            self.forget_old()?;
+    fn close(&mut self) -> io::Result<usize> {
+        let Some(current) = self.current.take() else {
+            return Ok(0);
+        };
+        let uncounted = current.uncounted;
+        if let Err(cause) = current.close() {
+            self.metrics.logged("failed", uncounted.saturating_sub(1));
+            return Err(cause);
         }
-        Ok(())
+        self.forget_old()?;
+        Ok(uncounted)
     }
 
     /// Names begin with the time, so the first ones are the oldest.
@@ -210,7 +276,8 @@ impl Writer {
 }
 
 impl Current {
-    fn write(&mut self, records: &[PredictionRecord]) -> io::Result<()> {
+    /// Rows that are not only in memory.
+    fn write(&mut self, records: &[PredictionRecord]) -> io::Result<usize> {
         match &mut self.form {
             Form::Ndjson(file) => {
                 let mut line = Vec::with_capacity(512);
@@ -220,19 +287,21 @@ impl Current {
                     file.write_all(&line)?;
                     self.bytes += line.len() as u64;
                 }
-                Ok(())
+                Ok(records.len())
             }
             Form::Parquet { file, .. } => {
                 self.bytes += file.write(records)?;
-                Ok(())
+                self.uncounted += records.len();
+                Ok(0)
             }
         }
     }
 
-    fn flush(&mut self) -> io::Result<()> {
+    /// Counts nothing: lines were counted as they were written, Parquet is when it is complete.
+    fn flush(&mut self) -> io::Result<usize> {
         match &mut self.form {
-            Form::Ndjson(file) => file.flush(),
-            Form::Parquet { .. } => Ok(()),
+            Form::Ndjson(file) => file.flush().map(|()| 0),
+            Form::Parquet { .. } => Ok(0),
         }
     }
 
@@ -273,4 +342,72 @@ fn write_line(out: &mut Vec<u8>, record: &PredictionRecord) {
     out.extend_from_slice(answer);
     let rest = format!(",\"cost_ns\":{},\"cached\":{}}}\n", record.cost_ns, record.cached);
     out.extend_from_slice(rest.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> PredictionRecord {
+        PredictionRecord {
+            ts: SystemTime::now(),
+            request_id: "id".into(),
+            model: "churn".into(),
+            revision: "digest".into(),
+            protocol: "v1",
+            row: b"{}".to_vec(),
+            out: b"{}".to_vec(),
+            cost_ns: 1,
+            cached: false,
+        }
+    }
+
+    fn writer(dir: &Path, format: PredictionLogFormat) -> Writer {
+        Writer {
+            dir: dir.to_owned(),
+            config: PredictionLogConfig { format, ..PredictionLogConfig::default() },
+            metrics: Arc::new(Metrics::new()),
+            current: None,
+            files: 0,
+            flushed_at: Instant::now(),
+        }
+    }
+
+    #[test]
+    fn a_row_is_written_when_a_crash_would_not_lose_it() {
+        for (format, at_once, at_the_end) in
+            [(PredictionLogFormat::Ndjson, 2, 0), (PredictionLogFormat::Parquet, 0, 2)]
+        {
+            let dir = tempfile::tempdir().expect("a folder");
+            let mut writer = writer(dir.path(), format);
+            let written = writer.write(&[record(), record()]).expect("a disk");
+            assert_eq!(written, at_once, "{format:?}");
+            assert_eq!(writer.close().expect("a disk"), at_the_end, "{format:?}");
+        }
+    }
+
+    #[test]
+    fn few_rows_may_be_too_many_bytes() {
+        let waiting = Waiting::default();
+        assert!(waiting.come((1, QUEUE_BYTES_MAX), 10));
+        assert!(!waiting.come((1, 1), 10));
+        waiting.go((1, QUEUE_BYTES_MAX));
+        assert!(waiting.come((10, 1), 10));
+        assert!(!waiting.come((1, 1), 10));
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_cleared_away() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (old, new) = (".predictions-1-0001.parquet.part", ".predictions-2-0001.parquet.part");
+        for name in [old, new, "notes.txt"] {
+            let file = File::create(dir.path().join(name)).expect("a file");
+            if name != new {
+                file.set_modified(SystemTime::now() - Duration::from_hours(48)).expect("a time");
+            }
+        }
+        writer(dir.path(), PredictionLogFormat::Parquet).clear_away_parts().expect("a folder");
+        let is_there = |name: &str| dir.path().join(name).exists();
+        assert_eq!((is_there(old), is_there(new), is_there("notes.txt")), (false, true, true));
+    }
 }

@@ -207,7 +207,7 @@ impl<C: Call> Call for Tapped<C> {
     fn encode(&self, scored: &Scored) -> Result<Self::Reply, Refusal> {
         let reply = self.call.encode(scored)?;
         if let Some(tap) = &self.tap {
-            let outs = v1::predictions(scored);
+            let outs = v1::predictions(scored, &tap.redact);
             *tap.lock() = self.rows.iter().cloned().zip(outs).collect();
         }
         Ok(reply)

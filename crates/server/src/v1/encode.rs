@@ -34,29 +34,65 @@ pub(super) fn write(model: &str, scored: &Scored, apart: bool) -> Bytes {
     out.into()
 }
 
-/// What is answered for each row, as the log has it.
-pub(crate) fn predictions(scored: &Scored) -> impl Iterator<Item = Vec<u8>> {
-    scored.rows().map(|(batch, row)| {
+/// What is answered for each row, as the log has it: nothing that would show a value of the columns
+/// in `redact`.
+pub(crate) fn predictions(scored: &Scored, redact: &[String]) -> impl Iterator<Item = Vec<u8>> {
+    let schema = scored.model().schema();
+    let is_redacted = redact.iter().any(|name| schema.is_open() || schema.index_of(name).is_some());
+    scored.rows().map(move |(batch, row)| {
         let mut out = Vec::with_capacity(128);
         match batch.output(row) {
-            Ok(_) => write_prediction(&mut out, scored, batch, row, false),
+            Ok(_) => write_parts(
+                &mut out,
+                scored,
+                |_| true,
+                |out, part| {
+                    if is_redacted && repeats_the_row(part) {
+                        out.extend_from_slice(b"\"***\"");
+                    } else {
+                        write_part(out, scored.face(), batch, row, part);
+                    }
+                },
+            ),
+            Err(RowError { kind, column: Some(column), .. }) if redact.contains(column) => {
+                let (kind, column, message) = (*kind, Some(column.clone()), "***".to_owned());
+                write_error(&mut out, &RowError { kind, column, message });
+            }
             Err(error) => write_error(&mut out, error),
         }
         out
     })
 }
 
+/// Whether a part of an answer says what was asked, or comes close to it.
+fn repeats_the_row(part: Part) -> bool {
+    matches!(
+        part,
+        Part::Original | Part::Reconstructed | Part::ReconstructedRow | Part::Transformations
+    )
+}
+
 fn write_prediction(out: &mut Vec<u8>, scored: &Scored, batch: &Batch, row: usize, apart: bool) {
-    let face = scored.face();
-    let explanations =
-        scored.ask().explanations().filter(|part| !apart || *part != Part::Contributions);
-    let parts = face.parts.iter().copied().chain(explanations);
+    let is_here = |part| !apart || part != Part::Contributions;
+    write_parts(out, scored, is_here, |out, part| {
+        write_part(out, scored.face(), batch, row, part);
+    });
+}
+
+/// The parts of an answer by their keys.
+fn write_parts(
+    out: &mut Vec<u8>,
+    scored: &Scored,
+    is_here: impl Fn(Part) -> bool,
+    mut write: impl FnMut(&mut Vec<u8>, Part),
+) {
+    let parts = scored.face().parts.iter().copied().chain(scored.ask().explanations());
     out.push(b'{');
-    json::write_list(out, parts, |out, part| {
+    json::write_list(out, parts.filter(|part| is_here(*part)), |out, part| {
         out.push(b'"');
         out.extend_from_slice(part.key().as_bytes());
         out.extend_from_slice(b"\":");
-        write_part(out, face, batch, row, part);
+        write(out, part);
     });
     out.push(b'}');
 }

@@ -142,3 +142,23 @@ fn others_hear_of_predictions_too() {
     assert_eq!(heard.len(), 3);
     assert_eq!(heard[0].row, br#"{"x1":1.5,"c3":"red"}"#);
 }
+
+#[test]
+fn what_is_redacted_is_not_in_the_answer_either() {
+    let heard = Arc::new(Heard::default());
+    let sink = Arc::clone(&heard) as Arc<dyn PredictionSink>;
+    let models = &[("anomaly", "dl_autoencoder")];
+    let mut config = Config { prediction_sinks: vec![sink], ..config() };
+    let serving = Serving::start(config.clone(), models);
+    let columns = serving.http().get("/v2/models/anomaly").ok()["inputs"].clone();
+    drop(serving);
+    let redacted = columns[0]["name"].as_str().expect("a name").to_owned();
+    config.prediction_log.redact = vec![redacted];
+    let serving = Serving::start(config, models);
+    let mut http = serving.http();
+    http.post("/v1/models/anomaly:predict", r#"{"instances":[{}]}"#).ok();
+    let heard = heard.0.lock().expect("no panic");
+    let out: Value = serde_json::from_slice(&heard[0].out).expect("JSON");
+    assert_eq!((&out["original"], &out["reconstructed"]), (&"***".into(), &"***".into()), "{out}");
+    assert_ne!(out["mse"], "***", "{out}");
+}
