@@ -70,9 +70,8 @@ fn an_unloaded_model_keeps_its_artifact() {
     let folder = tempfile::tempdir().expect("a folder");
     let models = [("churn", A), ("other", B)];
     let serving = Serving::start(in_folder(folder.path()), &models);
-    let mut admin = serving.admin();
-    admin.post("/v2/repository/models/churn/unload", "").ok();
-    admin.post("/admin/models/other/swap", artifact(C)).ok();
+    serving.http().post("/v2/repository/models/churn/unload", "").ok();
+    serving.admin().post("/admin/models/other/swap", artifact(C)).ok();
     drop(serving);
     let serving = Serving::start(in_folder(folder.path()), &[]);
     assert_eq!(current(&serving), 1);
