@@ -262,6 +262,18 @@ impl BatchError {
         Self::Write { cause: io::Error::other(cause) }
     }
 
+    /// What went wrong and why, in one line.
+    pub fn with_causes(&self) -> String {
+        let mut text = self.to_string();
+        let mut next = std::error::Error::source(self);
+        while let Some(cause) = next {
+            text.push_str(": ");
+            text.push_str(&cause.to_string());
+            next = cause.source();
+        }
+        text
+    }
+
     /// A word that scripts may rely on.
     pub fn kind(&self) -> &'static str {
         match self {

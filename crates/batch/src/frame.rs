@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use arrow_array::RecordBatch;
+use arrow_array::{Array as _, RecordBatch};
 use arrow_schema::SchemaRef;
 use stemson_mojo::Model;
 
 use crate::block::Block;
-use crate::columns;
+use crate::columns::{self, ColumnField};
 use crate::error::BatchError;
 use crate::job::{Job, block_size};
 use crate::plan::{Names, Plan};
@@ -54,6 +54,7 @@ pub fn score_frame(
     let form = Arc::new(Form::plan(model, &job, &words)?);
     let names = Arc::new(Names::resolve(model, &job, words)?);
     let fields = columns::select(schema.fields(), NAME, &names)?;
+    validate(batches, &fields)?;
     let kept = columns::kept_types(&fields);
     let (plan, filled, ignored) = Plan::columns(NAME.to_owned(), Arc::clone(&names), fields, &all);
     let mut totals = Totals::default();
@@ -67,7 +68,7 @@ pub fn score_frame(
     }
     totals.ignore(ignored);
     let plan = Arc::new(plan);
-    let threads = job.threads.get();
+    let threads = job.threads();
     let widest = names.slots().max(form.width());
     let rows_max = block_size(threads, 2 * threads + 1, widest).rows;
     let pieces = pieces(batches, rows_max, first_row);
@@ -97,6 +98,22 @@ pub fn score_frame(
     let tables: Vec<_> = tables.collect();
     let schema = form.schema(Some(kept));
     Ok(Scored { schema, tables, summary: totals.into_summary(names.schema()) })
+}
+
+/// Checks what other libraries promise of their arrays, before it is relied on: text is UTF-8,
+/// offsets and keys of dictionaries are places.
+fn validate(batches: &[RecordBatch], fields: &[ColumnField]) -> Result<(), BatchError> {
+    for batch in batches {
+        for field in fields {
+            let checked = batch.column(field.at).to_data().validate_full();
+            checked.map_err(|error| BatchError::Columnar {
+                source_name: NAME.to_owned(),
+                format: Format::Arrow.name(),
+                reason: format!("column `{}`: {error}", batch.schema().field(field.at).name()),
+            })?;
+        }
+    }
+    Ok(())
 }
 
 /// Rows that one thread scores at once.

@@ -42,7 +42,8 @@ pub struct Job {
     pub calibrated: bool,
     /// Tables: stands before the names of all columns but kept ones and `error`.
     pub prefix: String,
-    /// Threads that parse, score and render; with more than one, another one reads.
+    /// Threads that parse, score and render; with more than one, another one reads. More than 256
+    /// count as 256.
     pub threads: NonZeroUsize,
 }
 
@@ -62,6 +63,13 @@ impl Default for Job {
             prefix: String::new(),
             threads: NonZeroUsize::MIN,
         }
+    }
+}
+
+impl Job {
+    /// How many threads there will be.
+    pub(crate) fn threads(&self) -> usize {
+        self.threads.get().min(256)
     }
 }
 
@@ -86,7 +94,7 @@ pub fn run(
     let words = words(model, &mut job)?;
     let form = Form::plan(model, &job, &words)?;
     let names = Arc::new(Names::resolve(model, &job, words)?);
-    let threads = job.threads.get();
+    let threads = job.threads();
     let blocks = if threads == 1 { 1 } else { 2 * threads + 1 };
     let widest = names.slots().max(form.width());
     let dialect = Dialect { delimiter: job.delimiter, header: job.header };

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use stemson_mojo::{Kind, Model, Schema};
+use stemson_mojo::{Cell, Kind, Model, Schema, parse_double};
 
 use crate::columns::ColumnField;
 use crate::error::BatchError;
@@ -33,6 +33,8 @@ pub(crate) struct Names {
     /// Missing columns are an error.
     pub(crate) complete: bool,
     na_words: Vec<String>,
+    /// Those that are numbers, as doubles and as 32-bit floats.
+    na_numbers: Vec<f64>,
 }
 
 impl Names {
@@ -51,7 +53,9 @@ impl Names {
                 return Err(BatchError::OffsetIsFeature { column: column.clone() });
             }
         }
+        let numbers = job.na_words.iter().filter_map(|word| parse_double(word));
         Ok(Self {
+            na_numbers: numbers.flat_map(|number| [number, f64::from(number as f32)]).collect(),
             model: Arc::clone(model),
             words: schema.is_open().then(|| Schema::of_words(words)),
             keep: job.keep.clone(),
@@ -83,6 +87,22 @@ impl Names {
     /// Whether a text stands for an absent value.
     pub(crate) fn is_na(&self, text: &str) -> bool {
         self.na_words.iter().any(|word| word == text)
+    }
+
+    /// Whether a number is the one that such a text spells.
+    pub(crate) fn is_na_number(&self, number: f64) -> bool {
+        self.na_numbers.contains(&number)
+    }
+
+    /// A cell, or nothing where its text or what it spells stands for that.
+    pub(crate) fn unless_na<'c>(&self, cell: Cell<'c>) -> Cell<'c> {
+        let is_na = match cell {
+            Cell::Text(text) => self.is_na(text),
+            Cell::Number(number) => self.is_na_number(number),
+            Cell::Bool(flag) => self.is_na(if flag { "true" } else { "false" }),
+            _ => false,
+        };
+        if is_na { Cell::Absent } else { cell }
     }
 
     pub(crate) fn target(&self, name: &str) -> Target {
@@ -210,12 +230,13 @@ impl Plan {
         let mut seen = std::collections::HashSet::new();
         let mut fields = Vec::with_capacity(header.len());
         for name in header {
-            if !seen.insert(name.as_str()) {
+            let target = names.target(name);
+            let is_first = seen.insert(name.as_str());
+            if !is_first && (target != Target::default() || names.are_words()) {
                 return Err(BatchError::DuplicateHeader { source_name, name: name.clone() });
             }
-            let target = names.target(name);
             names.slots_of(target).for_each(|slot| filled[slot] = true);
-            if names.is_ignored(name, target) {
+            if is_first && names.is_ignored(name, target) {
                 if names.are_words() {
                     return Err(BatchError::OtherWords { source_name, column: name.clone() });
                 }

@@ -2,9 +2,9 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Chain, Cursor, Read};
 
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 use ruzstd::decoding::StreamingDecoder;
 
 /// How rows are written.
@@ -117,6 +117,9 @@ const READ_BYTES: usize = 64 * 1024;
 /// Larger than any file of `zstd -1` to `-19` asks for.
 const ZSTD_WINDOW_BYTES_MAX: u64 = 64 << 20;
 
+/// How frames start that hold no data (RFC 8878, 3.1.2).
+const ZSTD_NOTES: std::ops::RangeInclusive<u32> = 0x184D_2A50..=0x184D_2A5F;
+
 /// The plain bytes behind `packed`.
 pub(crate) fn unpack(
     compression: Compression,
@@ -125,7 +128,8 @@ pub(crate) fn unpack(
     match compression {
         Compression::None => packed,
         Compression::Gzip => {
-            Box::new(MultiGzDecoder::new(BufReader::with_capacity(READ_BYTES, packed)))
+            let packed = BufReader::with_capacity(READ_BYTES, packed);
+            Box::new(GzipMembers { state: Member::Inside(Box::new(GzDecoder::new(packed))) })
         }
         Compression::Zstd => {
             let packed = BufReader::with_capacity(READ_BYTES, packed);
@@ -134,14 +138,72 @@ pub(crate) fn unpack(
     }
 }
 
-/// Frames one after the other, as `cat a.zst b.zst` writes them.
+/// Members one after the other, as `cat a.gz b.gz` writes them, and zeros behind the last one, as
+/// tapes have them.
+struct GzipMembers<R> {
+    state: Member<R>,
+}
+
+enum Member<R> {
+    Inside(Box<GzDecoder<R>>),
+    Between(R),
+    Ended,
+}
+
+impl<R: BufRead> Read for GzipMembers<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if out.is_empty() {
+            return Ok(0);
+        }
+        loop {
+            self.state = match std::mem::replace(&mut self.state, Member::Ended) {
+                Member::Ended => return Ok(0),
+                Member::Inside(mut decoder) => match decoder.read(out)? {
+                    0 => Member::Between(decoder.into_inner()),
+                    read => {
+                        self.state = Member::Inside(decoder);
+                        return Ok(read);
+                    }
+                },
+                Member::Between(mut packed) => match packed.fill_buf()?.first() {
+                    None => return Ok(0),
+                    Some(0) => {
+                        only_zeros(packed)?;
+                        return Ok(0);
+                    }
+                    Some(_) => Member::Inside(Box::new(GzDecoder::new(packed))),
+                },
+            };
+        }
+    }
+}
+
+fn only_zeros(mut packed: impl BufRead) -> io::Result<()> {
+    loop {
+        let padding = packed.fill_buf()?;
+        let len = padding.len();
+        if len == 0 {
+            return Ok(());
+        }
+        if padding.iter().any(|byte| *byte != 0) {
+            return Err(io::Error::other("what stands behind its end is no gzip"));
+        }
+        packed.consume(len);
+    }
+}
+
+/// Frames one after the other, as `cat a.zst b.zst` writes them. Those that hold no data but notes
+/// of their writers, such as `pzstd`, are passed over.
 struct ZstdFrames<R: Read> {
     state: Frame<R>,
 }
 
+/// The rest of a frame behind its first four bytes.
+type Started<R> = Chain<Cursor<[u8; 4]>, R>;
+
 enum Frame<R: Read> {
     Between(R),
-    Inside(Box<StreamingDecoder<R, ruzstd::decoding::FrameDecoder>>),
+    Inside(Box<StreamingDecoder<Started<R>, ruzstd::decoding::FrameDecoder>>),
     Ended,
 }
 
@@ -157,12 +219,20 @@ impl<R: BufRead> Read for ZstdFrames<R> {
                     if packed.fill_buf()?.is_empty() {
                         return Ok(0);
                     }
-                    StreamingDecoder::new_with_max_window_size(packed, ZSTD_WINDOW_BYTES_MAX)
-                        .map(|decoder| Frame::Inside(Box::new(decoder)))
-                        .map_err(io::Error::other)?
+                    let mut mark = [0; 4];
+                    packed.read_exact(&mut mark)?;
+                    if ZSTD_NOTES.contains(&u32::from_le_bytes(mark)) {
+                        skip_note(&mut packed)?;
+                        Frame::Between(packed)
+                    } else {
+                        let frame = Cursor::new(mark).chain(packed);
+                        StreamingDecoder::new_with_max_window_size(frame, ZSTD_WINDOW_BYTES_MAX)
+                            .map(|decoder| Frame::Inside(Box::new(decoder)))
+                            .map_err(io::Error::other)?
+                    }
                 }
                 Frame::Inside(mut decoder) => match decoder.read(out)? {
-                    0 => Frame::Between(decoder.into_inner()),
+                    0 => Frame::Between(decoder.into_inner().into_inner().1),
                     read => {
                         self.state = Frame::Inside(decoder);
                         return Ok(read);
@@ -170,6 +240,17 @@ impl<R: BufRead> Read for ZstdFrames<R> {
                 },
             };
         }
+    }
+}
+
+/// Passes over the length of a note and over so many bytes.
+fn skip_note(packed: &mut impl Read) -> io::Result<()> {
+    let mut len = [0; 4];
+    packed.read_exact(&mut len)?;
+    let len = u64::from(u32::from_le_bytes(len));
+    match io::copy(&mut packed.take(len), &mut io::sink())? {
+        read if read == len => Ok(()),
+        _ => Err(io::ErrorKind::UnexpectedEof.into()),
     }
 }
 
@@ -209,7 +290,33 @@ mod tests {
         let mut expected = text;
         expected.extend(b"3,4\n");
         assert!(read(packed.clone()).unwrap() == expected);
+        let note = [&0x184D_2A51_u32.to_le_bytes()[..], &3_u32.to_le_bytes(), b"abc"].concat();
+        let noted = [&note[..], &packed, &note].concat();
+        assert!(read(noted.clone()).unwrap() == expected);
+        read(noted[..noted.len() - 1].to_vec()).unwrap_err();
         packed.pop();
         read(packed).unwrap_err();
+    }
+
+    #[test]
+    fn gzip_members_follow_each_other_and_zeros_them() {
+        use std::io::Write as _;
+        let member = |text: &[u8]| {
+            let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            packer.write_all(text).unwrap();
+            packer.finish().unwrap()
+        };
+        let read = |packed: Vec<u8>| {
+            let mut out = Vec::new();
+            let packed = Box::new(Cursor::new(packed));
+            unpack(Compression::Gzip, packed).read_to_end(&mut out).map(|_| out)
+        };
+        let two = [member(b"a,b\n"), member(b"1,2\n")].concat();
+        assert_eq!(read(two.clone()).unwrap(), b"a,b\n1,2\n");
+        assert_eq!(read([two.clone(), vec![0; 200_000]].concat()).unwrap(), b"a,b\n1,2\n");
+        read([&two[..], &[0, 0, 1]].concat()).unwrap_err();
+        read([&two[..], b"text"].concat()).unwrap_err();
+        read(two[..two.len() - 1].to_vec()).unwrap_err();
+        read(Vec::new()).unwrap_err();
     }
 }

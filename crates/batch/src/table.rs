@@ -200,15 +200,7 @@ impl<'a> Table<'a> {
                     self.words[at] = value.clone();
                 }
                 _ if names.are_words() => {}
-                Value::Absent => {}
-                Value::Text(text) if names.is_na(text) => {}
-                Value::Text(text) => rows.set(row, column, Cell::Text(text)),
-                // The grammar is JSON's, and all of it is in Java's.
-                Value::Number(text) => {
-                    let number = stemson_mojo::parse_double(text).unwrap_or(f64::NAN);
-                    rows.set(row, column, Cell::Number(number));
-                }
-                Value::Bool(flag) => rows.set(row, column, Cell::Bool(*flag)),
+                value => rows.set(row, column, names.unless_na(value.cell())),
             }
         }
         if let Some(kept) = target.kept {
@@ -324,6 +316,18 @@ impl<'a> Value<'a> {
             Scalar::Text(text) => Self::Text(text),
             Scalar::Number(text) => Self::Number(Cow::Borrowed(text)),
             Scalar::Bool(value) => Self::Bool(value),
+        }
+    }
+
+    fn cell(&self) -> Cell<'_> {
+        match self {
+            Self::Absent => Cell::Absent,
+            Self::Text(text) => Cell::Text(text),
+            // The grammar is JSON's, and all of it is in Java's.
+            Self::Number(text) => {
+                Cell::Number(stemson_mojo::parse_double(text).unwrap_or(f64::NAN))
+            }
+            Self::Bool(flag) => Cell::Bool(*flag),
         }
     }
 

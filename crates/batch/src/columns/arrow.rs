@@ -12,7 +12,7 @@ use arrow_array::{ArrayRef, RecordBatch};
 use arrow_buffer::Buffer;
 use arrow_ipc::convert::try_fb_to_schema;
 use arrow_ipc::reader::{read_dictionary, read_record_batch};
-use arrow_ipc::{Block, MessageHeader, MetadataVersion, root_as_footer, root_as_message};
+use arrow_ipc::{Block, MessageHeader, MetadataVersion, Schema, root_as_footer, root_as_message};
 use arrow_schema::{ArrowError, SchemaRef};
 
 use super::{Batches, ColumnField, Stop, all_names, ipc_buffers, select};
@@ -121,7 +121,7 @@ fn file(mut file: File) -> Result<Opened, Stop> {
     let mut all = blocks(footer.dictionaries());
     all.extend(blocks(footer.recordBatches()));
     let input = Input::File { file, len, blocks: all.into_iter() };
-    Ok((Arc::new(try_fb_to_schema(schema)?), footer.version(), input))
+    Ok((as_schema(schema)?, footer.version(), input))
 }
 
 fn start_stream(mut stream: Stream) -> Result<Opened, Stop> {
@@ -130,7 +130,14 @@ fn start_stream(mut stream: Stream) -> Result<Opened, Stop> {
     let schema = message.header_as_schema();
     let schema = schema.ok_or_else(|| damaged("it does not begin with a schema"))?;
     let version = message.version();
-    Ok((Arc::new(try_fb_to_schema(schema)?), version, Input::Stream(stream)))
+    Ok((as_schema(schema)?, version, Input::Stream(stream)))
+}
+
+fn as_schema(schema: Schema<'_>) -> Result<SchemaRef, Stop> {
+    if !schema.endianness().equals_to_target_endianness() {
+        return Err(damaged("its numbers are big-endian: write it on a little-endian machine"));
+    }
+    Ok(Arc::new(try_fb_to_schema(schema)?))
 }
 
 /// The description of the next message of a stream.

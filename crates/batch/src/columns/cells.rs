@@ -61,35 +61,31 @@ pub(crate) fn words<'a>(
 /// Sets a column of the rows; the commonest types without a match per value.
 fn set(array: &dyn Array, column: usize, names: &Names, rows: &mut Rows<'_>) {
     match array.data_type() {
-        DataType::Float64 => numbers::<Float64Type>(array, column, rows, |value| value),
-        DataType::Float32 => numbers::<Float32Type>(array, column, rows, f64::from),
-        DataType::Int32 => numbers::<Int32Type>(array, column, rows, f64::from),
-        DataType::Int64 => numbers::<Int64Type>(array, column, rows, |value| value as f64),
+        DataType::Float64 => numbers::<Float64Type>(array, column, names, rows, |value| value),
+        DataType::Float32 => numbers::<Float32Type>(array, column, names, rows, f64::from),
+        DataType::Int32 => numbers::<Int32Type>(array, column, names, rows, f64::from),
+        DataType::Int64 => numbers::<Int64Type>(array, column, names, rows, |value| value as f64),
         DataType::Utf8 => texts(array.as_string::<i32>().iter(), column, names, rows),
         DataType::LargeUtf8 => texts(array.as_string::<i64>().iter(), column, names, rows),
         DataType::Utf8View => texts(array.as_string_view().iter(), column, names, rows),
         DataType::Dictionary(..) => {
             let dictionary = array.as_any_dictionary();
             let values = &**dictionary.values();
+            if values.is_empty() {
+                // No row can have one.
+                return;
+            }
             let keys = dictionary.normalized_keys();
             let places = dictionary.keys();
             let keys = (0..places.len()).map(|row| places.is_valid(row).then(|| keys[row]));
-            let of_key = |key| told(cell(values, key), names);
+            let of_key = |key| names.unless_na(cell(values, key));
             rows.set_from_dictionary(column, values.len(), of_key, keys);
         }
         _ => {
             for row in 0..array.len() {
-                rows.set(row, column, told(cell(array, row), names));
+                rows.set(row, column, names.unless_na(cell(array, row)));
             }
         }
-    }
-}
-
-/// A cell as the job reads it: some words say nothing.
-fn told<'c>(cell: Cell<'c>, names: &Names) -> Cell<'c> {
-    match cell {
-        Cell::Text(text) if names.is_na(text) => Cell::Absent,
-        cell => cell,
     }
 }
 
@@ -100,27 +96,39 @@ fn texts<'t>(
     rows: &mut Rows<'_>,
 ) {
     for (row, text) in texts.enumerate() {
-        rows.set(row, column, text.map_or(Cell::Absent, |text| told(Cell::Text(text), names)));
+        rows.set(row, column, names.unless_na(text.map_or(Cell::Absent, Cell::Text)));
     }
 }
 
 fn numbers<T: ArrowPrimitiveType>(
     array: &dyn Array,
     column: usize,
+    names: &Names,
     rows: &mut Rows<'_>,
     wide: impl Fn(T::Native) -> f64,
 ) {
     let array = array.as_primitive::<T>();
+    // Nothing is NaN.
+    let known = |value| {
+        let number = wide(value);
+        if names.is_na_number(number) { f64::NAN } else { number }
+    };
     if array.null_count() == 0 {
-        rows.set_numbers(column, array.values().iter().map(|value| wide(*value)));
+        rows.set_numbers(column, array.values().iter().map(|value| known(*value)));
     } else {
-        rows.set_numbers(column, array.iter().map(|value| value.map_or(f64::NAN, &wide)));
+        rows.set_numbers(column, array.iter().map(|value| value.map_or(f64::NAN, known)));
     }
 }
 
 /// NaN is what data frames have for nothing.
 fn number(value: f64) -> Cell<'static> {
     if value.is_nan() { Cell::Absent } else { Cell::Number(value) }
+}
+
+/// Milliseconds of a time in parts of them. A double does not hold all nanoseconds since 1970, but
+/// all milliseconds.
+fn ms(time: i64, per_ms: i64) -> f64 {
+    time.div_euclid(per_ms) as f64 + time.rem_euclid(per_ms) as f64 / per_ms as f64
 }
 
 /// Milliseconds in a day: H2O's time is milliseconds since 1970.
@@ -152,8 +160,8 @@ fn cell(array: &dyn Array, row: usize) -> Cell<'_> {
         DataType::Timestamp(unit, _) => Cell::Number(match unit {
             TimeUnit::Second => native::<TimestampSecondType>(array, row) as f64 * 1e3,
             TimeUnit::Millisecond => native::<TimestampMillisecondType>(array, row) as f64,
-            TimeUnit::Microsecond => native::<TimestampMicrosecondType>(array, row) as f64 / 1e3,
-            TimeUnit::Nanosecond => native::<TimestampNanosecondType>(array, row) as f64 / 1e6,
+            TimeUnit::Microsecond => ms(native::<TimestampMicrosecondType>(array, row), 1_000),
+            TimeUnit::Nanosecond => ms(native::<TimestampNanosecondType>(array, row), 1_000_000),
         }),
         DataType::Dictionary(..) => {
             let dictionary = array.as_any_dictionary();
@@ -256,4 +264,23 @@ fn time(array: &dyn Array, row: usize) -> Option<String> {
         _ => array.as_primitive::<TimestampNanosecondType>().value_as_datetime(row),
     };
     Some(format!("{:?}{zone}", time?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_milliseconds_are_whole() {
+        for time in (1_700_000_000_000..).step_by(12_345_679).take(1_000) {
+            assert_eq!(
+                ms(time * 1_000_000, 1_000_000).to_bits(),
+                (time as f64).to_bits(),
+                "{time}"
+            );
+            assert_eq!(ms(-time * 1_000, 1_000).to_bits(), (-time as f64).to_bits(), "{time}");
+        }
+        assert_eq!(ms(1_500, 1_000).to_bits(), 1.5_f64.to_bits());
+        assert_eq!(ms(-1_500, 1_000).to_bits(), (-1.5_f64).to_bits());
+    }
 }

@@ -234,6 +234,65 @@ fn every_type_has_its_meaning() {
     ] {
         check("c3", array, &["red", "", "purple"]);
     }
+    let nothing = || vec![None::<&str>, None].into_iter().collect::<DictionaryArray<Int8Type>>();
+    check("c3", Arc::new(nothing()), &["", ""]);
+    check("x1", Arc::new(nothing()), &["", ""]);
+}
+
+#[test]
+fn a_word_for_absent_is_one_as_a_number_too() {
+    let of = |array: ArrayRef| arrow(&batch(vec![("x1", array)]), true);
+    let job = |name: &str, bytes: Vec<u8>| Job {
+        inputs: vec![source(name, bytes)],
+        na_words: ["-999", "0.1", "true", "none"].map(str::to_owned).to_vec(),
+        output: Format::Jsonl,
+        ..Job::default()
+    };
+    let expected = score(job("in.csv", b"x1\n-999\n0.1\n5\n".to_vec())).unwrap().0;
+    let plain = score(job("in.csv", b"x1\n\n\n5\n".to_vec())).unwrap().0;
+    assert_eq!(expected, plain);
+    let jsonl = b"{\"x1\":-999}\n{\"x1\":0.1}\n{\"x1\":5}\n".to_vec();
+    let found = [
+        ("in.jsonl", jsonl),
+        ("in.arrow", of(Arc::new(Float64Array::from(vec![-999.0, 0.1, 5.0])))),
+        ("in.arrow", of(Arc::new(Float32Array::from(vec![-999.0, 0.1, 5.0])))),
+        ("in.arrow", of(Arc::new(StringArray::from(vec!["-999", "0.1", "5"])))),
+        (
+            "in.parquet",
+            plain_parquet(&batch(vec![(
+                "x1",
+                Arc::new(Float64Array::from(vec![-999.0, 0.1, 5.0])) as ArrayRef,
+            )])),
+        ),
+    ];
+    for (name, bytes) in found {
+        assert_eq!(score(job(name, bytes)).unwrap().0, expected, "{name}");
+    }
+    let flags = score(job("in.jsonl", b"{\"x1\":true}\n".to_vec())).unwrap();
+    assert!(flags.1.converted.is_empty(), "{:?}", flags.1);
+}
+
+#[test]
+fn numbers_of_the_other_byte_order_are_refused() {
+    use arrow_ipc::{Endianness, Field, Message, MessageArgs, MessageHeader, Schema, SchemaArgs};
+    let mut builder = flatbuffers::FlatBufferBuilder::new();
+    let fields = builder.create_vector::<flatbuffers::WIPOffset<Field<'_>>>(&[]);
+    let arguments =
+        SchemaArgs { endianness: Endianness::Big, fields: Some(fields), ..SchemaArgs::default() };
+    let schema = Schema::create(&mut builder, &arguments);
+    let arguments = MessageArgs {
+        header_type: MessageHeader::Schema,
+        header: Some(schema.as_union_value()),
+        ..MessageArgs::default()
+    };
+    let message = Message::create(&mut builder, &arguments);
+    builder.finish(message, None);
+    let message = builder.finished_data();
+    let mut bytes = vec![0xFF; 4];
+    bytes.extend((message.len() as u32).to_le_bytes());
+    bytes.extend(message);
+    let text = refused("a.arrows", bytes).to_string();
+    assert!(text.contains("big-endian"), "{text}");
 }
 
 fn refused(name: &str, bytes: Vec<u8>) -> BatchError {

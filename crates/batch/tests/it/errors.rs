@@ -29,6 +29,7 @@ fn csv() {
         ("a.csv", b"", "a.csv is empty, expected a header line"),
         ("a.csv", b"\xEF\xBB\xBF\n\n", "a.csv is empty, expected a header line"),
         ("a.csv", b"x1,c3,x1\n1,2,3\n", "a.csv, line 1: the header names `x1` twice"),
+        ("a.csv", b"a,x1,a,x1\n", "a.csv, line 1: the header names `x1` twice"),
         (
             "a.csv",
             b"x1,c3\r1,red\r2,red\r",

@@ -207,3 +207,22 @@ fn a_prefix_makes_room_for_kept_columns() {
     assert!(out.starts_with("new_predict,new_no,new_yes,predict\n"), "{out}");
     assert!(out.ends_with(",old\n"), "{out}");
 }
+
+#[test]
+fn columns_that_nobody_wants_may_be_called_the_same() {
+    let (out, summary) = score_csv("x1,spare,spare\n1,2,3\n").unwrap();
+    assert_eq!(
+        (out, &summary.ignored[..]),
+        (score_csv("x1\n1\n").unwrap().0, &["spare".to_owned()][..])
+    );
+}
+
+#[test]
+fn more_threads_than_there_can_be() {
+    let job = |threads| Job {
+        inputs: vec![source("in.csv", "x1\n1\n2\n")],
+        threads: NonZeroUsize::new(threads).unwrap(),
+        ..Job::default()
+    };
+    assert_eq!(score(job(usize::MAX)).unwrap().0, score(job(1)).unwrap().0);
+}
