@@ -87,13 +87,18 @@ fn matches(pattern: &str) -> Result<Vec<String>, Failure> {
     let listed = fs::read_dir(place)
         .and_then(Iterator::collect::<io::Result<Vec<_>>>)
         .map_err(|cause| Failure::input(format!("cannot list {place}")).because(&cause))?;
-    let mut names: Vec<String> = listed
-        .iter()
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .filter(|name| fits(last.as_bytes(), name.as_bytes()))
-        .filter(|name| last.starts_with('.') || !name.starts_with('.'))
-        .map(|name| folder.map_or_else(|| name.clone(), |folder| format!("{folder}/{name}")))
-        .collect();
+    let mut names = Vec::new();
+    for name in listed.iter().map(fs::DirEntry::file_name) {
+        let bytes = name.as_encoded_bytes();
+        if !fits(last.as_bytes(), bytes) || (bytes.starts_with(b".") && !last.starts_with('.')) {
+            continue;
+        }
+        let name = name.into_string().map_err(|name| {
+            Failure::input(format!("{pattern}: the name {} is not UTF-8", name.display()))
+                .hint("rename the file")
+        })?;
+        names.push(folder.map_or_else(|| name.clone(), |folder| format!("{folder}/{name}")));
+    }
     if names.is_empty() {
         return Err(Failure::input(format!("{pattern}: no file has such a name")));
     }

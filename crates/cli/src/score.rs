@@ -9,7 +9,7 @@ use std::thread::available_parallelism;
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
-use stemson_batch::{BatchError, Job, Summary, run as run_job};
+use stemson_batch::{BatchError, Compression, Job, Packer, Summary, run as run_job};
 use stemson_mojo::{LeafAssignment, LoadOptions, Model, Options};
 
 use crate::failure::{Failure, Verdict};
@@ -42,7 +42,8 @@ pub(crate) struct Arguments {
     /// How the input is written; by default its name says so, and - is CSV
     #[arg(long, value_enum)]
     input_format: Option<Format>,
-    /// Where the predictions go; a file appears when it is complete
+    /// Where the predictions go; a file appears when it is complete, and is packed if its name ends
+    /// in .gz or .zst
     #[arg(long, default_value = "-", value_name = "FILE|-")]
     output: String,
     /// How the predictions are written; by default the output's name says so, else it is CSV
@@ -144,7 +145,12 @@ pub(crate) fn run(arguments: Arguments) -> Result<Verdict, Failure> {
     let options = LoadOptions { genmodel_quirks, explanations, ..LoadOptions::default() };
     let model = Arc::new(model_file::load(&arguments.model, &options)?);
     let inputs = inputs::resolve(&arguments.input, arguments.input_format.map(Into::into))?;
-    let output = output_format(arguments.format, &arguments.output)?;
+    let (packed, stem) = Compression::of_name(&arguments.output);
+    let output = output_format(arguments.format, stem, packed)?;
+    let mut kept = std::collections::HashSet::new();
+    if let Some(twice) = arguments.keep.iter().find(|name| !kept.insert(name.as_str())) {
+        return Err(Failure::input(format!("`--keep` names `{twice}` twice")));
+    }
     let job = Job {
         inputs,
         delimiter: arguments.delimiter,
@@ -172,7 +178,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Verdict, Failure> {
     };
     let summary = match arguments.output.as_str() {
         "-" => score(&model, job, io::stdout().lock())?,
-        path => score_to_file(&model, job, Path::new(path))?,
+        path => score_to_file(&model, job, Path::new(path), packed)?,
     };
     tell(&summary);
     if let Some(path) = &arguments.summary {
@@ -182,7 +188,13 @@ pub(crate) fn run(arguments: Arguments) -> Result<Verdict, Failure> {
 }
 
 /// How the predictions are written. Arrow has a form for files and one for pipes.
-fn output_format(format: Option<Format>, output: &str) -> Result<stemson_batch::Format, Failure> {
+///
+/// `output`: its name without that of its packing.
+fn output_format(
+    format: Option<Format>,
+    output: &str,
+    packed: Compression,
+) -> Result<stemson_batch::Format, Failure> {
     use stemson_batch::Format::{Arrow, ArrowStream, Csv, Parquet};
     let is_stdout = output == "-";
     let named = stemson_batch::Format::of_name(output).filter(|_| !is_stdout);
@@ -196,16 +208,26 @@ fn output_format(format: Option<Format>, output: &str) -> Result<stemson_batch::
         return Err(Failure::input("Parquet and Arrow are no text for a terminal")
             .hint("name a file: `--output scored.parquet`"));
     }
+    if packed != Compression::None && matches!(format, Arrow | ArrowStream | Parquet) {
+        return Err(Failure::input("Parquet and Arrow are not packed as a whole")
+            .hint("leave out `.gz` or `.zst`; the pages of Parquet are packed anyway"));
+    }
     Ok(if format == Arrow && is_pipe() { ArrowStream } else { format })
 }
 
-fn score_to_file(model: &Arc<Model>, job: Job, path: &Path) -> Result<Summary, Failure> {
-    let failed = |cause: &io::Error| {
-        Failure::input(format!("cannot write {}", path.display())).because(cause)
-    };
-    let mut file = OutputFile::create(path).map_err(|cause| failed(&cause))?;
-    let summary = score(model, job, &mut file)?;
-    file.finish().map_err(|cause| failed(&cause))?;
+fn score_to_file(
+    model: &Arc<Model>,
+    job: Job,
+    path: &Path,
+    packed: Compression,
+) -> Result<Summary, Failure> {
+    let message = || format!("cannot write {}", path.display());
+    let file =
+        OutputFile::create(path).map_err(|cause| Failure::input(message()).because(&cause))?;
+    let mut packer = Packer::new(packed, file);
+    let summary = score(model, job, &mut packer)?;
+    let finished = packer.finish().and_then(OutputFile::finish);
+    finished.map_err(|cause| Failure::outside(message()).because(&cause))?;
     Ok(summary)
 }
 
@@ -217,12 +239,13 @@ fn score(model: &Arc<Model>, job: Job, output: impl Write) -> Result<Summary, Fa
 }
 
 fn failure(error: &BatchError) -> Failure {
-    if let BatchError::Write { cause } = error
-        && cause.kind() == io::ErrorKind::BrokenPipe
-    {
-        return Failure::closed_pipe();
-    }
-    let failure = Failure::input(error.to_string());
+    let failure = match error {
+        BatchError::Write { cause } if cause.kind() == io::ErrorKind::BrokenPipe => {
+            return Failure::closed_pipe();
+        }
+        BatchError::Write { .. } => Failure::outside(error.to_string()),
+        _ => Failure::input(error.to_string()),
+    };
     let failure = match std::error::Error::source(error) {
         Some(cause) => failure.because(cause),
         None => failure,

@@ -214,3 +214,76 @@ fn typed_outputs() {
     let run = stemson(&["score", &model(), "--input", &input, &rows, "--keep", "id"]);
     assert!(run.stderr.contains("typed.parquet has no column `id`"), "{}", run.stderr);
 }
+
+/// The name of the output says that it is packed.
+#[test]
+fn packed_outputs() {
+    let folder = Folder::new();
+    let input = folder.write("in.csv", ROWS);
+    let score = |output: &str| {
+        stemson(&["score", &model(), "--input", &input, "--output", output, "--keep", "id"])
+    };
+    for name in ["a.csv", "a.jsonl"] {
+        let plain = folder.path(name);
+        assert_eq!(score(&plain).code, 0);
+        for ending in ["gz", "zst"] {
+            let packed = folder.path(&format!("{name}.{ending}"));
+            assert_eq!(score(&packed).code, 0);
+            let bytes = fs::read(&packed).unwrap();
+            if ending == "gz" {
+                let mut unpacked = Vec::new();
+                flate2::read::GzDecoder::new(&bytes[..]).read_to_end(&mut unpacked).unwrap();
+                assert_eq!(unpacked, fs::read(&plain).unwrap());
+            } else {
+                assert!(bytes.starts_with(&[0x28, 0xB5, 0x2F, 0xFD]));
+            }
+        }
+    }
+    let run = stemson(&["score", &model(), "--input", &folder.path("a.csv.zst"), "--keep", "id"]);
+    assert_eq!((run.code, run.stdout.lines().count()), (0, 4), "{}", run.stderr);
+    let run = score(&folder.path("a.parquet.gz"));
+    assert!(run.code == 2 && run.stderr.contains("leave out `.gz`"), "{}", run.stderr);
+}
+
+#[test]
+fn nothing_is_left_of_a_run_that_is_killed() {
+    let folder = Folder::new();
+    let output = folder.path("out.csv");
+    let mut child = command()
+        .args(["score", &model(), "--input", "-", "--output", &output, "--threads", "1"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut rows = child.stdin.take().unwrap();
+    std::io::Write::write_all(&mut rows, b"x1,c3\n").unwrap();
+    // More than pipes and blocks hold: the output has begun.
+    for _ in 0..1_000 {
+        std::io::Write::write_all(&mut rows, "1,red\n".repeat(2_000).as_bytes()).unwrap();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(folder.names(), Vec::<String>::new());
+}
+
+#[test]
+fn a_full_disk_is_no_fault_of_the_input() {
+    let folder = Folder::new();
+    let input = folder.write("in.csv", ROWS);
+    let run = stemson(&["score", &model(), "--input", &input, "--output", "/dev/full"]);
+    assert_eq!(run.code, 3, "{}", run.stderr);
+    assert!(run.stderr.contains("No space left"), "{}", run.stderr);
+}
+
+#[test]
+fn names_that_cannot_be() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let folder = Folder::new();
+    let input = folder.write("in.csv", ROWS);
+    let run = stemson(&["score", &model(), "--input", &input, "--keep", "id,id"]);
+    assert!(run.code == 2 && run.stderr.contains("`--keep` names `id` twice"), "{}", run.stderr);
+    let odd = std::ffi::OsStr::from_bytes(b"b\xFF.csv");
+    fs::write(std::path::Path::new(&folder.path("")).join(odd), ROWS).unwrap();
+    let run = stemson(&["score", &model(), "--input", &folder.path("*.csv")]);
+    assert!(run.code == 2 && run.stderr.contains("is not UTF-8"), "{}", run.stderr);
+}
