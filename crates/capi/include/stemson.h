@@ -1,4 +1,4 @@
-/* Generated from sources with the digest 65be73503254a5b181e7f21d226db0d0e47f043b5927b6d83dd104a9988a0a1e. */
+/* Generated from sources with the digest 33e5c75753afe87bdc58985594f587548f05c310e64cf50e89b9a4d96b01b959. */
 /* The C interface of Stemson: H2O MOJO models without Java. Apache-2.0. */
 
 #ifndef STEMSON_H

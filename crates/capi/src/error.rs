@@ -59,7 +59,7 @@ impl From<NotOffered> for Failure {
 
 impl From<BatchError> for Failure {
     fn from(error: BatchError) -> Self {
-        Self { kind: error.kind(), message: error.to_string() }
+        Self { kind: error.kind(), message: error.with_causes() }
     }
 }
 

@@ -31,11 +31,14 @@ pub unsafe extern "C" fn stemson_score_arrow(
     // SAFETY: the caller's promise.
     let model = unsafe { &*model };
     let body = || {
-        if rows.is_null() || answers.is_null() {
-            return Err(Failure::argument("rows or answers is null"));
+        if rows.is_null() {
+            return Err(Failure::argument("rows is null"));
         }
         // SAFETY: a stream that is not released, says the caller; it is moved out.
         let rows = unsafe { FFI_ArrowArrayStream::from_raw(rows) };
+        if answers.is_null() {
+            return Err(Failure::argument("answers is null"));
+        }
         let stream = score(model, options, rows, threads)?;
         // SAFETY: not null, and may be written, says the caller.
         unsafe { answers.write(stream) };
