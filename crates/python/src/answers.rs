@@ -186,18 +186,6 @@ impl Values {
         }
     }
 
-    /// The doubles that the shortest decimals of these numbers stand for: what a reader of CSV
-    /// gets of a 32-bit float.
-    fn shortest(&self) -> Self {
-        let DataType::Float32 = self.array.data_type() else {
-            return Self::of(&self.array);
-        };
-        let floats = self.array.as_primitive::<Float32Type>().values();
-        let widened = floats.iter().map(|float| float.to_string().parse().unwrap_or(f64::NAN));
-        let widened: arrow_array::Float64Array = widened.map(Some).collect();
-        Self::of(&(Arc::new(widened) as ArrayRef))
-    }
-
     fn __len__(&self) -> usize {
         self.array.len()
     }

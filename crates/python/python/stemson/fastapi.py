@@ -15,8 +15,8 @@ import asyncio
 import math
 import os
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
@@ -31,6 +31,10 @@ __all__ = ["Deployment", "row_model"]
 
 _INLINE_SECONDS = 100e-6
 """Predicted work up to which handing it to a thread would take longer than doing it."""
+
+
+_EXPLAINS = ("contributions", "leaf_assignment", "staged")
+"""Options that change what a row costs."""
 
 
 class Deployment:
@@ -57,7 +61,8 @@ class Deployment:
         self._source, self._model = source, None
         self._slo, self._rows_max = slo_ms / 1_000, rows_max
         self._admission = _native.Admission(threads, queue)
-        self._threads = ThreadPoolExecutor(threads, "stemson")
+        self._threads_max = threads
+        self._threads = self._new_threads()
 
     _model: Model | None
 
@@ -76,8 +81,15 @@ class Deployment:
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
         """Loads the model before the first request, and ends the threads after the last one."""
         await asyncio.get_running_loop().run_in_executor(self._threads, lambda: self.model)
-        yield
-        self._threads.shutdown(wait=True)
+        try:
+            yield
+        finally:
+            ended, self._threads = self._threads, self._new_threads()
+            ended.shutdown(wait=True)
+
+    def _new_threads(self) -> ThreadPoolExecutor:
+        # None is started before there is work.
+        return ThreadPoolExecutor(self._threads_max, "stemson")
 
     async def swap(
         self, source: str | os.PathLike[str] | bytes, *, allow_schema_change: bool = False
@@ -124,7 +136,8 @@ class Deployment:
         if len(rows) > self._rows_max:
             raise HTTPException(413, f"{len(rows)} rows, more than {self._rows_max}")
         seconds = self._slo if timeout is None else timeout
-        predicted = self._admission.offer(len(rows), seconds)
+        asked = sum(1 << place for place, name in enumerate(_EXPLAINS) if options.get(name))
+        predicted = self._admission.offer(len(rows), asked, seconds)
         if predicted < 0:
             wait = str(max(1, math.ceil(-predicted)))
             raise HTTPException(503, "no capacity before the deadline", {"Retry-After": wait})
@@ -136,23 +149,38 @@ class Deployment:
             if time.perf_counter() - begun > seconds:
                 raise HTTPException(504, "the deadline passed before the work began")
             start = time.perf_counter()
-            answers: list[dict[str, Any]] = model.predict(list(rows), threads=1, **options)
+            answers: list[dict[str, Any]] = model.predict(list(rows), **{"threads": 1, **options})
             took = time.perf_counter() - start
             return answers
 
+        def leave(_: Any = None) -> None:
+            self._admission.leave(predicted, len(rows), asked, took)
+
         try:
             if predicted <= _INLINE_SECONDS:
-                answers = score()
+                try:
+                    answers = score()
+                finally:
+                    leave()
             else:
-                loop = asyncio.get_running_loop()
-                answers = await loop.run_in_executor(self._threads, score)
+                answers = await asyncio.wrap_future(self._submit(score, leave))
         except NotOfferedError as error:
             raise HTTPException(400, str(error)) from error
         except InputError as error:
             raise HTTPException(422, str(error)) from error
-        finally:
-            self._admission.leave(predicted, len(rows), took)
         return [_clean(answer) for answer in answers]
+
+    def _submit(
+        self, score: Callable[[], list[dict[str, Any]]], leave: Callable[..., None]
+    ) -> Future[list[dict[str, Any]]]:
+        """Scores on a thread, and leaves when the thread is done: whoever waits for it may be gone."""
+        try:
+            future = self._threads.submit(score)
+        except BaseException:
+            leave()
+            raise
+        future.add_done_callback(leave)
+        return future
 
     def router(self) -> APIRouter:
         """Routes with types made from the model: `POST /predict` and `GET /model`."""
@@ -197,21 +225,26 @@ class Deployment:
         return router
 
 
+_Value = bool | int | float | str | None
+"""A boolean is no number, and text may spell one: what a column makes of it is for its model."""
+
+
 def row_model(model: Model) -> type[BaseModel]:
-    """A pydantic model of one row: every column may be left out, as in H2O."""
+    """A pydantic model of one row: every column may be left out, as in H2O.
+
+    Other columns are kept: they may be those of the model that comes next.
+    """
     fields: dict[str, Any] = {}
     for index, column in enumerate(model.schema):
         if column.kind == "numeric":
-            kind: Any = float | str | None
             note = "a number"
         else:
-            kind = str | float | bool | None
             shown = ", ".join(column.levels[:20])
             more = f", and {len(column.levels) - 20} more" if len(column.levels) > 20 else ""
             note = f"one of: {shown}{more}"
         # Not every name of a column is a name in Python.
-        fields[f"column_{index}"] = (kind, Field(None, alias=column.name, description=note))
-    config = ConfigDict(extra="ignore", populate_by_name=False)
+        fields[f"column_{index}"] = (_Value, Field(None, alias=column.name, description=note))
+    config = ConfigDict(extra="allow", populate_by_name=False)
     return create_model("Row", __config__=config, **fields)
 
 

@@ -4,30 +4,34 @@
 
 Arguments that concern Java are taken and ignored. What differs on purpose: a model is read once per
 version of its file, not once per call; floats are exact where h2o-py's reader of CSV rounds in the
-last digit; a backslash in a cell is a letter, where H2O's tool takes it for an escape.
+last digit; a backslash in a cell is a letter, where H2O's tool takes it for an escape; a row without
+an offset has the offset 0, where H2O's tool ends.
 """
 
 from __future__ import annotations
 
 import csv
+import decimal
 import functools
 import io
+import math
 import os
+import struct
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import _frames
 from ._model import Model, load
-from .errors import InputError, RowRefusedError
+from .errors import DuplicateColumnError, InputError, RowRefusedError
 
 if TYPE_CHECKING:
     import pandas
 
 __all__ = ["mojo_predict_csv", "mojo_predict_pandas"]
 
-_NA_WORDS = ["NA", "N/A", "-"]
-"""What H2O's tool takes for nothing, beside the empty cell."""
+_NA_WORDS = ["", "NA", "N/A", "-"]
+"""What H2O's tool takes for nothing."""
 
 
 def mojo_predict_pandas(
@@ -44,7 +48,8 @@ def mojo_predict_pandas(
     """Scores a data frame, as `h2o.mojo_predict_pandas` does.
 
     Args:
-        dataframe: the rows.
+        dataframe: the rows. They count as the CSV that pandas makes of them, which H2O's tool reads:
+            `True`, `2024-01-31`, the text of an index that has a name.
         mojo_zip_path: the model.
         genmodel_jar_path, classpath, java_options: ignored, there is no Java.
         verbose: prints what is loaded.
@@ -67,7 +72,7 @@ def mojo_predict_pandas(
         raise TypeError(f"dataframe is {type(dataframe).__name__}, expected pandas.DataFrame")
     model = _loaded(mojo_zip_path, verbose)
     native = model._native
-    source, _ = _frames.read(native, dataframe)
+    source, _ = _frames.read(native, _as_csv(dataframe, model))
     answers = native.predict(
         source,
         contributions=predict_contributions,
@@ -82,6 +87,21 @@ def mojo_predict_pandas(
         column = answers.column(index)
         columns[name] = _inferred(column) if isinstance(column, list) else _wide(column)
     return pandas.DataFrame(columns)
+
+
+def _as_csv(frame: pandas.DataFrame, model: Model) -> pandas.DataFrame:
+    """The cells that H2O's tool meets: text, in all columns of the model. Empty ones are nothing."""
+    import pandas
+
+    labels = [str(label) for label in frame.columns]
+    for name in model.columns:
+        if labels.count(name) > 1:
+            raise DuplicateColumnError(f"two columns are called `{name}`", column=name)
+    page = io.StringIO()
+    frame.to_csv(page)
+    page.seek(0)
+    cells = pandas.read_csv(page, dtype=str, na_filter=False)
+    return cells if model._native.is_open else cells.reindex(columns=model.columns)
 
 
 def mojo_predict_csv(
@@ -113,22 +133,18 @@ def mojo_predict_csv(
     folder = os.path.dirname(os.path.abspath(mojo_zip_path))
     output = output_csv_path or os.path.join(folder, "prediction.csv")
     beside = os.path.dirname(os.path.abspath(output))
-    handle, temporary = tempfile.mkstemp(prefix=".prediction", dir=beside)
-    os.close(handle)
-    try:
+    with tempfile.TemporaryDirectory(prefix=".prediction", dir=beside) as temporary:
+        ours, theirs = (os.path.join(temporary, name) for name in ("ours.csv", "theirs.csv"))
         refused, converted = model._native.predict_csv(
             os.fspath(input_csv_path),
-            temporary,
+            ours,
             contributions=predict_contributions,
             calibrated=predict_calibrated,
             na_words=_NA_WORDS,
         )
         _refuse(refused, converted, setInvNumNA)
-        _select_columns(temporary, model, predict_contributions, predict_calibrated)
-        os.replace(temporary, output)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+        _rewrite(ours, theirs, model, predict_contributions, predict_calibrated)
+        os.replace(theirs, output)
     with open(output, newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
@@ -194,20 +210,47 @@ def _inferred(texts: list[str | None]) -> Any:
 def _wide(column: Any) -> Any:
     import numpy
 
-    values = numpy.asarray(column)
-    if values.dtype.kind == "i":
-        # Java writes `3.0`.
-        return values.astype("float64")
-    # The double that the decimal of a float stands for, as a reader of CSV gets it.
-    return numpy.asarray(column.shortest())
+    # All of Java's numbers are doubles: a cluster is `3.0`.
+    return numpy.asarray(column).astype("float64")
 
 
-def _select_columns(path: str, model: Model, contributions: bool, calibrated: bool) -> None:
-    """Leaves H2O's columns in a file."""
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = list(csv.reader(file))
-    wanted = _wanted(rows[0], model, contributions, calibrated)
-    if len(wanted) < len(rows[0]):
-        with open(path, "w", newline="", encoding="utf-8") as file:
-            selected = ([row[place] for place in wanted] for row in rows)
-            csv.writer(file, lineterminator="\n").writerows(selected)
+def _rewrite(
+    source: str, target: str, model: Model, contributions: bool, calibrated: bool
+) -> None:
+    """Leaves H2O's columns in a file, with numbers as Java writes them."""
+    has_labels = model.category in ("Binomial", "Multinomial", "Ordinal") and not contributions
+    with (
+        open(source, newline="", encoding="utf-8") as ours,
+        open(target, "w", newline="", encoding="utf-8") as theirs,
+    ):
+        rows, writer = csv.reader(ours), csv.writer(theirs, lineterminator="\n")
+        names = next(rows)
+        wanted = _wanted(names, model, contributions, calibrated)
+        number: Callable[[str], float] = _of_single if contributions else float
+        writer.writerow([names[place] for place in wanted])
+        for row in rows:
+            cells = [row[place] for place in wanted]
+            first = int(has_labels)
+            cells[first:] = (_java(number(cell)) for cell in cells[first:])
+            writer.writerow(cells)
+
+
+def _of_single(text: str) -> float:
+    """The 32-bit float of a decimal."""
+    value: float = struct.unpack("f", struct.pack("f", float(text)))[0]
+    return value
+
+
+def _java(number: float) -> str:
+    """`Double.toString`, and `NA` as H2O's tool writes it."""
+    size = abs(number)
+    if math.isnan(number):
+        return "NA"
+    if math.isinf(number):
+        return "Infinity" if number > 0 else "-Infinity"
+    if size == 0 or 1e-3 <= size < 1e7:
+        return repr(number)
+    shortest = decimal.Decimal(repr(size))
+    digits = "".join(map(str, shortest.as_tuple().digits)).rstrip("0")
+    sign = "-" if number < 0 else ""
+    return f"{sign}{digits[0]}.{digits[1:] or '0'}E{shortest.adjusted()}"

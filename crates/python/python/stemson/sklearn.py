@@ -61,7 +61,9 @@ class MojoRegressor(RegressorMixin, _Mojo):  # type: ignore[misc]
 
     def predict(self, X: Any) -> numpy.ndarray[Any, Any]:
         """Values, one per row: float64."""
-        return numpy.asarray(self._answers(X)["predict"], dtype=float)
+        # `predict`, of a Cox model `lp`.
+        first = self.model_.output_names()[0]
+        return numpy.asarray(self._answers(X)[first], dtype=float)
 
 
 class MojoClassifier(ClassifierMixin, _Mojo):  # type: ignore[misc]

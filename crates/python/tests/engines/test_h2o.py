@@ -47,6 +47,47 @@ def test_the_same_frame(name):
             assert ours[name].tolist() == theirs[name].tolist()
 
 
+ODD = {
+    "empty text": {"c3": ["", "red"], "x1": ["", "1.5"]},
+    "booleans": {"c3": [True, False]},
+    "numbers for levels": {"c3": [1.0, 2.0]},
+    "times for numbers": {"x1": pandas.to_datetime(["2024-01-31", "2024-02-01"])},
+    "words for nothing": {"c3": ["NA", "-"], "x1": ["N/A", "2"]},
+    "no column of the model": {"stranger": [1, 2]},
+    "a label that is no text": {0: [1, 2], "x1": [0.5, 1.5]},
+}
+
+
+@pytest.mark.parametrize("what", [*ODD, "a named index"])
+def test_frames_that_are_odd(what):
+    path = str(CORPUS / "gbm_bernoulli/model.zip")
+    if what == "a named index":
+        frame = pandas.DataFrame({"c3": ["red", "blue"]}, index=pandas.Index([-3.5, 3.5], name="x1"))
+    else:
+        frame = pandas.DataFrame(ODD[what])
+    theirs = h2o.mojo_predict_pandas(frame, path, genmodel_jar_path=jar(), setInvNumNA=True)
+    ours = stemson.h2o.mojo_predict_pandas(frame, path, setInvNumNA=True)
+    pandas.testing.assert_frame_equal(ours, theirs, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["kmeans_mixed", "gbm_bernoulli", "isofor_flag", "glm_gaussian"])
+def test_the_text_of_a_csv(name, tmp_path):
+    """All of it, numbers as Java writes them."""
+    path = str(CORPUS / name / "model.zip")
+    page = tmp_path / "rows.csv"
+    frame = pandas.DataFrame({"x1": [0.5, 1e-9, 1e9, None], "c3": ["red", "blue", "?", None]})
+    frame.to_csv(page, index=False)
+    texts = []
+    for score, extra in (
+        (h2o.mojo_predict_csv, {"genmodel_jar_path": jar()}),
+        (stemson.h2o.mojo_predict_csv, {}),
+    ):
+        out = tmp_path / "out.csv"
+        score(str(page), path, str(out), setInvNumNA=True, **extra)
+        texts.append(out.read_text())
+    assert texts[0] == texts[1]
+
+
 def test_contributions():
     frame = pandas.read_csv(BENCH / "gbm100d6/input.csv").head(20)
     path = str(BENCH / "gbm100d6/model.zip")
