@@ -52,7 +52,7 @@ pub(crate) fn refused(py: Python<'_>, error: &RowError) -> PyErr {
 }
 
 pub(crate) fn batch(py: Python<'_>, error: &BatchError) -> PyErr {
-    let message = error.to_string();
+    let message = error.with_causes();
     match error {
         BatchError::NotOffered(_) => exception(py, "NotOfferedError", &message, |_| Ok(())),
         BatchError::MissingColumns { columns, .. } => {

@@ -9,7 +9,8 @@
 //! - The interpreter is free for others while a frame is scored. One row is scored without letting
 //!   go of it: the microsecond that takes is less than getting it back.
 //! - No call into Python per cell of an array; per distinct object in a column of objects.
-//! - What is wrong with an argument is an exception of `stemson.errors`, a panic is not.
+//! - What is wrong with a model or with data is an exception of `stemson.errors`, with another
+//!   argument one of Python's own; a panic is neither.
 //! - `unsafe` is in `stream` and `columns` alone, where memory of other libraries is read.
 
 mod admission;
@@ -31,4 +32,7 @@ mod _native {
     use crate::columns::Columns;
     #[pymodule_export]
     use crate::model::Model;
+    #[pymodule_export]
+    #[expect(non_upper_case_globals, reason = "its name in Python")]
+    const __version__: &str = env!("CARGO_PKG_VERSION");
 }

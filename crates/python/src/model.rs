@@ -8,6 +8,7 @@ use std::thread;
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyMapping, PyString};
 use stemson_batch::{BatchError, Compression, Format, Job, Source, Summary};
@@ -230,7 +231,7 @@ impl Model {
         complete: bool,
         offset_column: Option<String>,
         na_words: Vec<String>,
-        threads: Option<usize>,
+        threads: Option<i64>,
         row_index: u64,
     ) -> PyResult<Answers> {
         let asked =
@@ -244,7 +245,14 @@ impl Model {
         };
         let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
         let cores = || thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let threads = threads.unwrap_or_else(|| cores().min(rows / ROWS_PER_THREAD_MIN));
+        let threads = match threads {
+            None => cores().min(rows / ROWS_PER_THREAD_MIN),
+            Some(threads @ ..1) => {
+                let message = format!("threads is {threads}, expected 1 or more");
+                return Err(PyValueError::new_err(message));
+            }
+            Some(threads) => usize::try_from(threads).unwrap_or(usize::MAX),
+        };
         let job = Job {
             offset_column,
             na_words,

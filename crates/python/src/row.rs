@@ -19,9 +19,6 @@ pub(crate) enum Scalar<'v> {
     Bool(bool),
 }
 
-/// Milliseconds in a second: H2O's time is milliseconds since 1970.
-const SECOND_MS: f64 = 1e3;
-
 /// `datetime.date(1970, 1, 1).toordinal()`.
 const EPOCH_DAY: i64 = 719_163;
 
@@ -85,21 +82,14 @@ fn other<'v>(value: &Bound<'_, PyAny>, column: &str) -> PyResult<Scalar<'v>> {
         return Ok(Scalar::Nothing);
     }
     if let Ok(time) = value.cast::<PyDateTime>() {
-        let time = if time.getattr("tzinfo")?.is_none() {
-            // Like data frames: a time without a zone is one of UTC.
-            let zones = value.py().import("datetime")?.getattr("timezone")?;
-            let keywords = PyDict::new(value.py());
-            keywords.set_item("tzinfo", zones.getattr("utc")?)?;
-            time.call_method("replace", (), Some(&keywords))?
-        } else {
-            time.as_any().clone()
-        };
-        let seconds: f64 = time.call_method0("timestamp")?.extract()?;
-        return Ok(Scalar::Number((seconds * SECOND_MS).round()));
+        return milliseconds(time.as_any()).map(Scalar::Number);
     }
     if let Ok(date) = value.cast::<PyDate>() {
         let days: i64 = date.call_method0("toordinal")?.extract()?;
-        return Ok(Scalar::Number((days - EPOCH_DAY) as f64 * 86_400.0 * SECOND_MS));
+        return Ok(Scalar::Number((days - EPOCH_DAY) as f64 * 86_400_000.0));
+    }
+    if name == "datetime64" {
+        return numpy_time(value);
     }
     if name == "bool_" || name == "bool" {
         return Ok(Scalar::Bool(value.is_truthy()?));
@@ -112,6 +102,42 @@ fn other<'v>(value: &Bound<'_, PyAny>, column: &str) -> PyResult<Scalar<'v>> {
         if is_list { "a column has one value per row" } else { "expected a number or text" };
     let message = format!("column `{column}`: a value of type {name}; {advice}");
     Err(errors::column_type(value.py(), column, &message))
+}
+
+/// H2O's time, milliseconds since 1970, of a `datetime`, down to its last digit.
+fn milliseconds(time: &Bound<'_, PyAny>) -> PyResult<f64> {
+    let py = time.py();
+    let module = py.import("datetime")?;
+    let utc = module.getattr("timezone")?.getattr("utc")?;
+    let epoch = module.getattr("datetime")?.call_method1("fromtimestamp", (0, &utc))?;
+    let since = if time.getattr("tzinfo")?.is_none() {
+        // Like data frames: a time without a zone is one of UTC.
+        let keywords = PyDict::new(py);
+        keywords.set_item("tzinfo", utc)?;
+        time.call_method("replace", (), Some(&keywords))?.sub(epoch)?
+    } else {
+        time.sub(epoch)?
+    };
+    let part = |name: &str| since.getattr(name)?.extract::<i64>();
+    let us = (part("days")? * 86_400 + part("seconds")?) * 1_000_000 + part("microseconds")?;
+    // Of pandas alone.
+    let ns = if since.hasattr("nanoseconds")? { part("nanoseconds")? } else { 0 };
+    Ok(us.div_euclid(1_000) as f64 + (us.rem_euclid(1_000) * 1_000 + ns) as f64 / 1e6)
+}
+
+/// The same of a `numpy.datetime64`.
+fn numpy_time<'v>(time: &Bound<'_, PyAny>) -> PyResult<Scalar<'v>> {
+    let is_ns = time.getattr("dtype")?.getattr("str")?.extract::<String>()?.ends_with("[ns]");
+    let (unit, per_ms) = if is_ns { ("M8[ns]", 1_000_000) } else { ("M8[us]", 1_000) };
+    let since = time.call_method1("astype", (unit,))?.call_method1("astype", ("i8",))?;
+    let since: i64 = since.extract()?;
+    Ok(match since {
+        // `NaT`.
+        i64::MIN => Scalar::Nothing,
+        _ => Scalar::Number(
+            since.div_euclid(per_ms) as f64 + since.rem_euclid(per_ms) as f64 / per_ms as f64,
+        ),
+    })
 }
 
 /// The columns of an answer with their names, as keys of a dict.

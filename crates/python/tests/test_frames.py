@@ -11,6 +11,7 @@ import pandas
 import polars
 import pyarrow
 import pytest
+from corpus import CORPUS
 
 import stemson
 
@@ -148,7 +149,10 @@ def test_numpy_in_model_order(frame):
     rows = pandas.read_csv(BENCH / "gbm100d6_num/input.csv")
     array = rows[model.columns].to_numpy(float)
     expected = model.predict(rows)
-    for shape in (array, numpy.asfortranarray(array), array[::-1][::-1], array.astype(">f8")):
+    shapes = (array, numpy.asfortranarray(array), array[::-1][::-1], array.astype(">f8"))
+    with pytest.warns(PendingDeprecationWarning):
+        matrix = numpy.matrix(array)
+    for shape in (*shapes, matrix):
         answers = model.predict(shape)
         assert answers.dtype.names == tuple(expected.columns)
         assert (answers["predict"] == expected["predict"]).all()
@@ -285,3 +289,163 @@ def test_a_date_is_a_number(gbm, gbm_rows):
         for value in (day, midnight, midnight.timestamp() * 1_000)
     ]
     assert answers[0] == answers[1] == answers[2]
+
+
+def columns_of_every_library(frame):
+    """The frame as everything that `predict` takes."""
+    table = pyarrow.Table.from_pandas(frame)
+    return [
+        frame,
+        polars.from_pandas(frame),
+        table,
+        table.to_batches()[0],
+        frame.to_records(index=False),
+        frame.to_dict("records"),
+        {column: frame[column] for column in frame},
+    ]
+
+
+@pytest.mark.filterwarnings("ignore::stemson.MissingColumnsWarning")
+def test_another_name_of_the_offset():
+    model = stemson.load(CORPUS / "gbm_bernoulli_offset/model.zip")
+    (offset,) = [column.name for column in model.schema if column.role == "offset"]
+    frame = pandas.DataFrame({"x1": [0.5, 1.5, 2.5], offset: [0.25, -1.5, 3.0]})
+    expected = model.predict(frame)["p1" if "p1" in model.output_names() else model.labels[1]]
+    assert expected.tolist() != model.predict(frame[["x1"]])[expected.name].tolist()
+    for data in columns_of_every_library(frame.rename(columns={offset: "mine"})):
+        answers = model.predict(data, offset_column="mine")
+        found = [a[expected.name] for a in answers] if isinstance(answers, list) else answers[expected.name]
+        found = found.to_pylist() if hasattr(found, "to_pylist") else list(found)
+        assert found == expected.tolist(), type(data)
+    with pytest.raises(stemson.InputError, match="`mine`"):
+        model.predict(frame, offset_column="mine")
+
+
+def test_nothing_but_nothing(gbm, frame):
+    nothing = [None] * len(frame)
+    expected = gbm.predict(frame.assign(c0=nothing)).iloc[:, 1].tolist()
+    table = pyarrow.Table.from_pandas(frame)
+    place = table.schema.get_field_index("c0")
+    data = polars.from_pandas(frame)
+    for one in (
+        frame.assign(c0=pandas.Categorical(nothing)),
+        table.set_column(place, "c0", pyarrow.array(nothing, pyarrow.string()).dictionary_encode()),
+        table.set_column(place, "c0", pyarrow.nulls(len(frame))),
+        data.with_columns(polars.Series("c0", nothing, polars.Categorical)),
+        data.with_columns(polars.Series("c0", nothing, polars.Enum([]))),
+        data.with_columns(polars.Series("c0", nothing, polars.Null)),
+    ):
+        answers = gbm.predict(one)
+        column = answers.iloc[:, 1].tolist() if isinstance(answers, pandas.DataFrame) else (
+            answers[answers.columns[1]].to_list() if isinstance(answers, polars.DataFrame)
+            else answers.column(1).to_pylist()
+        )
+        assert column == expected
+    columns = {name: frame[name] for name in frame}
+    for nothing in (
+        polars.Series("c0", nothing, polars.Categorical),
+        polars.Series("c0", nothing, polars.Null),
+        pyarrow.nulls(len(frame)),
+    ):
+        assert gbm.predict({**columns, "c0": nothing})["no"].tolist() == expected
+
+
+def test_arrow_columns_of_a_dict(gbm, frame, expected):
+    texts = pyarrow.array(frame["c0"], pyarrow.string())
+    numbers = pyarrow.array(pandas.to_numeric(frame["n00"]), from_pandas=True)
+    unsigned = pyarrow.DictionaryArray.from_arrays(
+        texts.dictionary_encode().indices.cast("uint32"), texts.dictionary_encode().dictionary
+    )
+    columns = {name: frame[name] for name in frame}
+    for c0 in (
+        texts,
+        texts.cast("large_string"),
+        texts.cast("string_view"),
+        texts.dictionary_encode(),
+        unsigned,
+        pyarrow.chunked_array([unsigned.slice(0, 7), unsigned.slice(7)]),
+        polars.Series(frame["c0"].tolist(), dtype=polars.Categorical),
+        polars.Series(frame["c0"].tolist()),
+        pandas.Series(pandas.arrays.ArrowExtensionArray(unsigned)),
+    ):
+        answers = gbm.predict({**columns, "c0": c0, "n00": numbers})
+        assert answers["no"].tolist() == expected["no"].tolist(), c0.dtype if hasattr(c0, "dtype") else c0.type
+        answers["no"][0] = 0.5
+    holes = pyarrow.array([None, 1] * (len(frame) // 2), pyarrow.int64())
+    times = pyarrow.array([None, 1] * (len(frame) // 2), pyarrow.timestamp("ms", "UTC"))
+    plain = gbm.predict({**columns, "n00": [None, 1] * (len(frame) // 2)})
+    for n00 in (holes, times, pyarrow.chunked_array([holes])):
+        assert gbm.predict({**columns, "n00": n00})["no"].tolist() == plain["no"].tolist()
+    flags = [True, None] * (len(frame) // 2)
+    plain = gbm.predict({**columns, "c0": flags})
+    assert gbm.predict({**columns, "c0": pyarrow.array(flags)})["no"].tolist() == plain["no"].tolist()
+
+
+def test_broken_promises_of_arrow_are_errors(gbm, frame):
+    table = pyarrow.Table.from_pandas(frame)
+    place = table.schema.get_field_index("c0")
+    offsets = numpy.arange(len(frame) + 1, dtype="int32")
+    text = pyarrow.Array.from_buffers(
+        pyarrow.string(), len(frame), [None, pyarrow.py_buffer(offsets), pyarrow.py_buffer(b"\xff" * len(frame))]
+    )
+    keys = pyarrow.DictionaryArray.from_arrays(
+        pyarrow.array([7] * len(frame), "int32"), pyarrow.array(["a"]), safe=False
+    )
+    for column in (text, keys):
+        with pytest.raises(stemson.InputError, match="column `c0`"):
+            gbm.predict(table.set_column(place, "c0", column))
+    # What nobody reads may be what it is.
+    gbm.predict(table.append_column("stranger", text))
+
+
+def test_a_column_or_a_row_is_no_frame(gbm, frame):
+    for data in (frame["n00"], frame.iloc[0], polars.Series([1.0]), pyarrow.array([1.0])):
+        with pytest.raises(stemson.InputError):
+            gbm.predict(data)
+
+
+def test_no_rows_lack_no_column(gbm):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert gbm.predict([]) == gbm.predict([], strict=True) == []
+
+
+def test_periods_are_no_numbers(gbm, frame):
+    periods = pandas.Series(pandas.period_range("2024-01", periods=len(frame), freq="M"))
+    with pytest.raises(stemson.ColumnTypeError, match="to_timestamp"):
+        gbm.predict(frame.assign(n00=periods))
+
+
+@pytest.mark.filterwarnings("ignore::stemson.MissingColumnsWarning")
+def test_times_keep_their_fraction():
+    """Rows, lists and frames read the same number, of which a GLM sees every digit."""
+    model = stemson.load(CORPUS / "glm_gaussian/model.zip")
+    assert model.predict_row({"x1": 1.7e12}) != model.predict_row({"x1": 1.7e12 + 0.25})
+    time = pandas.Timestamp("2024-01-31 12:30:00.123456789")
+    for value, number in [
+        (time, 1706704200123.456789),
+        (time.to_pydatetime(warn=False), 1706704200123.456),
+        (time.tz_localize("UTC").tz_convert("Asia/Tokyo"), 1706704200123.456789),
+        (numpy.datetime64("2024-01-31T12:30:00.123456"), 1706704200123.456),
+        (numpy.datetime64("2024-01-31T12:30:00.123456789"), 1706704200123.456789),
+        (numpy.datetime64("1969-12-31T23:59:59.999"), -1.0),
+        (datetime.datetime(1969, 12, 31, 23, 59, 59, 999_500), -0.5),
+        (datetime.datetime(2024, 1, 31), 1706659200000.0),
+    ]:
+        expected = model.predict_row({"x1": number})
+        assert model.predict_row({"x1": value}) == expected, repr(value)
+        assert model.predict([{"x1": value}]) == [expected], repr(value)
+        column = pandas.Series([value]) if isinstance(value, datetime.datetime) else numpy.array([value])
+        assert model.predict({"x1": column})["predict"][0] == expected["predict"], repr(value)
+    nothing = numpy.datetime64("NaT")
+    assert model.predict_row({"x1": nothing}) == model.predict_row({"x1": None})
+
+
+@pytest.mark.parametrize("threads", [-1, 0])
+def test_threads_that_cannot_be(gbm, frame, threads):
+    with pytest.raises(ValueError, match=f"threads is {threads}, expected 1 or more"):
+        gbm.predict(frame, threads=threads)
+
+
+def test_many_threads(gbm, frame, expected):
+    pandas.testing.assert_frame_equal(gbm.predict(frame, threads=2**60), expected)

@@ -31,6 +31,17 @@ def test_what_it_is(gbm):
     assert 0 < gbm.default_threshold < 1
 
 
+def test_models_with_and_without_quirks_are_two(gbm):
+    quirky = stemson.load(PATH, genmodel_quirks=True)
+    assert quirky != gbm == stemson.load(PATH)
+    assert stemson.__version__.count(".") == 2
+
+
+def test_what_is_wrong_with_a_file_says_why(gbm, tmp_path):
+    with pytest.raises(stemson.InputError, match="No such file"):
+        gbm._native.predict_csv("no/such.csv", str(tmp_path / "out.csv"))
+
+
 def test_ways_to_load(gbm):
     artifact = PATH.read_bytes()
     for source in (str(PATH), PATH, artifact, bytearray(artifact), io.BytesIO(artifact), open(PATH, "rb")):

@@ -10,6 +10,7 @@ Answers are h2o-genmodel's, for every algorithm; see `Model`. What goes wrong is
 """
 
 from ._model import Column, Model, load
+from ._native import __version__
 from .errors import (
     ColumnTypeError,
     DuplicateColumnError,
@@ -34,5 +35,6 @@ __all__ = [
     "NotOfferedError",
     "RowRefusedError",
     "StemsonError",
+    "__version__",
     "load",
 ]

@@ -18,8 +18,8 @@ Give = Callable[[_native.Answers], Any]
 Source = Any
 
 
-def read(model: _native.Model, data: Any) -> tuple[Source, Give]:
-    """Tells by its class what the data is.
+def read(model: _native.Model, data: Any, offset: str | None = None) -> tuple[Source, Give]:
+    """Tells by its class what the data is. `offset`: another name of the model's offset column.
 
     Raises:
         InputError: it is nothing that has rows, or no column is the model's.
@@ -28,39 +28,50 @@ def read(model: _native.Model, data: Any) -> tuple[Source, Give]:
         sys.modules.get(name) for name in ("pandas", "polars", "pyarrow", "numpy")
     )
     if pandas is not None and isinstance(data, pandas.DataFrame):
-        return _pandas(model, data)
+        return _pandas(model, data, offset)
     if polars is not None and isinstance(data, polars.LazyFrame):
         raise InputError("a LazyFrame has no rows yet: call .collect() on it")
     if polars is not None and isinstance(data, polars.DataFrame):
-        wanted = _wanted(model, data.columns)
-        return data.select(wanted), lambda answers: polars.DataFrame(answers)
+        selected = data.select(_wanted(model, data.columns, offset))
+        # Polars exports a column of nothing as no other library reads it.
+        nothing = [name for name, dtype in selected.schema.items() if dtype == polars.Null]
+        selected = selected.with_columns(polars.col(nothing).cast(polars.Float64))
+        return selected, lambda answers: polars.DataFrame(answers)
     if pyarrow is not None and isinstance(data, (pyarrow.Table, pyarrow.RecordBatch)):
-        return _pyarrow(model, data)
+        return _pyarrow(model, data, offset)
     if numpy is not None and isinstance(data, numpy.ndarray):
-        return _numpy(model, data)
+        return _numpy(model, data, offset)
     if isinstance(data, Mapping):
-        return _dict(model, data)
+        return _dict(model, data, offset)
     if isinstance(data, (list, tuple)):
-        return _rows(model, data)
+        return _rows(model, data, offset)
     if hasattr(data, "__arrow_c_stream__"):
         import pyarrow as arrow
 
-        table = arrow.table(data)
-        return _pyarrow(model, table)
+        try:
+            table = arrow.table(data)
+        except (arrow.ArrowException, TypeError, ValueError) as error:
+            raise InputError(
+                f"{type(data).__name__} is no table: {error}; a row goes to predict_row, a column"
+                " into a data frame"
+            ) from error
+        return _pyarrow(model, table, offset)
     if hasattr(data, "__dataframe__"):
         from pyarrow import interchange
 
-        return _pyarrow(model, interchange.from_dataframe(data))
+        return _pyarrow(model, interchange.from_dataframe(data), offset)
     raise InputError(
         f"cannot read rows from {type(data).__name__}: expected a data frame of pandas, polars or"
         " pyarrow, a numpy array, a list of dicts, or a dict of columns"
     )
 
 
-def _wanted(model: _native.Model, names: Iterable[Any]) -> list[str]:
+def _wanted(model: _native.Model, names: Iterable[Any], offset: str | None) -> list[str]:
     """The columns that the model reads, in the order of the data."""
     names = list(names)
-    wanted = [name for name in names if isinstance(name, str) and model.wants(name)]
+    wanted = [
+        name for name in names if isinstance(name, str) and (model.wants(name) or name == offset)
+    ]
     if len(set(wanted)) < len(wanted):
         twice = next(name for name in wanted if wanted.count(name) > 1)
         raise DuplicateColumnError(f"two columns are called `{twice}`", column=twice)
@@ -96,10 +107,10 @@ def _lists(answers: _native.Answers) -> list[list[Any]]:
 # pandas
 
 
-def _pandas(model: _native.Model, frame: Any) -> tuple[Source, Give]:
+def _pandas(model: _native.Model, frame: Any, offset: str | None) -> tuple[Source, Give]:
     import pandas
 
-    wanted = _wanted(model, frame.columns)
+    wanted = _wanted(model, frame.columns, offset)
     source = model.frame(len(frame))
     for name in wanted:
         _series(source, name, frame[name])
@@ -120,6 +131,11 @@ def _series(source: _native.Columns, name: str, series: Any) -> None:
         categories = series.cat.categories
         codes = numpy.ascontiguousarray(series.cat.codes.to_numpy())
         source.add_codes(name, codes, categories.astype(object).tolist())
+    elif isinstance(dtype, pandas.PeriodDtype):
+        raise ColumnTypeError(
+            f"column `{name}` has periods ({dtype}), expected times: say .dt.to_timestamp()",
+            column=name,
+        )
     elif pandas.api.types.is_datetime64_any_dtype(dtype) and series.isna().all():
         # What pandas makes of a column of NaT alone, which says nothing of its type.
         source.add_objects(name, [None] * len(series))
@@ -150,22 +166,30 @@ def _arrow_column(source: _native.Columns, name: str, column: Any) -> None:
     """A column of pandas that pyarrow holds."""
     import pyarrow
 
+    is_chunked = isinstance(column, pyarrow.ChunkedArray)
     if pyarrow.types.is_dictionary(column.type):
-        column = column.combine_chunks() if isinstance(column, pyarrow.ChunkedArray) else column
-        codes = column.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-        source.add_codes(name, codes.astype("int32"), column.dictionary.to_pylist())
+        column = column.combine_chunks() if is_chunked else column
+        # Keys may be unsigned.
+        codes = column.indices.cast("int64").fill_null(-1).to_numpy(zero_copy_only=False)
+        source.add_codes(name, codes, column.dictionary.to_pylist())
         return
-    kind = column.type
-    is_number = pyarrow.types.is_integer(kind) or pyarrow.types.is_floating(kind)
-    if is_number and column.null_count == 0:
-        _array(source, name, column.to_numpy())
-    else:
+    types, kind = pyarrow.types, column.type
+    is_array = (
+        types.is_integer(kind)
+        or types.is_floating(kind)
+        or types.is_timestamp(kind)
+        or types.is_date(kind)
+        or (types.is_boolean(kind) and column.null_count == 0)
+    )
+    if is_array:
+        # Nulls become NaN and NaT.
+        values = column.to_numpy(**({} if is_chunked else {"zero_copy_only": False}))
+        _array(source, name, values)
+    elif types.is_string(kind) or types.is_large_string(kind) or kind == "string_view":
         # Equal text becomes one object, which is read once.
-        encoded = column.dictionary_encode() if pyarrow.types.is_string(kind) else None
-        if encoded is not None:
-            _arrow_column(source, name, encoded)
-        else:
-            source.add_objects(name, column.to_pylist())
+        _arrow_column(source, name, column.cast("large_string").dictionary_encode())
+    else:
+        source.add_objects(name, column.to_pylist())
 
 
 # numpy
@@ -182,7 +206,7 @@ def _array(source: _native.Columns, name: str, values: Any) -> None:
         )
     if isinstance(values, numpy.ma.MaskedArray):
         source.add_objects(name, numpy.ma.filled(values.astype(object), None).tolist())
-    elif kind in "OU":
+    elif kind in "OUT":
         source.add_objects(name, values.tolist())
     elif kind == "M":
         unit = numpy.datetime_data(values.dtype)
@@ -201,13 +225,17 @@ def _array(source: _native.Columns, name: str, values: Any) -> None:
         )
 
 
-def _numpy(model: _native.Model, array: Any) -> tuple[Source, Give]:
+def _numpy(model: _native.Model, array: Any, offset: str | None) -> tuple[Source, Give]:
+    import numpy
+
     if array.dtype.names:
-        wanted = _wanted(model, array.dtype.names)
+        wanted = _wanted(model, array.dtype.names, offset)
         source = model.frame(len(array))
         for name in wanted:
             _array(source, name, array[name])
     else:
+        # A matrix has no columns of one dimension.
+        array = numpy.asarray(array)
         columns = model.columns
         features = [name for name, _, _, role in columns if role == "feature"]
         expected = f"{len(features)} columns in the order of `model.columns`"
@@ -237,10 +265,10 @@ def _structured(answers: _native.Answers) -> Any:
 # pyarrow
 
 
-def _pyarrow(model: _native.Model, table: Any) -> tuple[Source, Give]:
+def _pyarrow(model: _native.Model, table: Any, offset: str | None) -> tuple[Source, Give]:
     import pyarrow
 
-    wanted = _wanted(model, table.schema.names)
+    wanted = _wanted(model, table.schema.names, offset)
     is_batch = isinstance(table, pyarrow.RecordBatch)
 
     def give(answers: _native.Answers) -> Any:
@@ -257,8 +285,10 @@ def _pyarrow(model: _native.Model, table: Any) -> tuple[Source, Give]:
 # Python's own
 
 
-def _dict(model: _native.Model, data: Mapping[Any, Any]) -> tuple[Source, Give]:
-    wanted = _wanted(model, data)
+def _dict(
+    model: _native.Model, data: Mapping[Any, Any], offset: str | None
+) -> tuple[Source, Give]:
+    wanted = _wanted(model, data, offset)
     lengths = {}
     for name in wanted:
         values = data[name]
@@ -281,7 +311,10 @@ def _dict(model: _native.Model, data: Mapping[Any, Any]) -> tuple[Source, Give]:
         arrays += _column(source, name, data[name])
 
     def give(answers: _native.Answers) -> Any:
-        return columns_of(answers) if arrays else dict(zip(answers.names, _lists(answers)))
+        if not arrays:
+            return dict(zip(answers.names, _lists(answers)))
+        # A copy may be written to.
+        return {name: values.copy() for name, values in columns_of(answers).items()}
 
     return source, give
 
@@ -306,13 +339,16 @@ def _column(source: _native.Columns, name: str, values: Any) -> bool:
     return True
 
 
-def _rows(model: _native.Model, rows: Sequence[Any]) -> tuple[Source, Give]:
+def _rows(
+    model: _native.Model, rows: Sequence[Any], offset: str | None
+) -> tuple[Source, Give]:
     names: dict[str, None] = {}
     for place, row in enumerate(rows):
         if not isinstance(row, Mapping):
             raise InputError(f"row {place} is {type(row).__name__}, expected a dict")
         names.update(dict.fromkeys(row))
-    wanted = _wanted(model, names) if rows else []
+    # No rows lack no column.
+    wanted = _wanted(model, names, offset) if rows else [name for name, *_ in model.columns]
     source = model.frame(len(rows))
     for name in wanted:
         source.add_objects(name, [row.get(name) for row in rows])

@@ -157,10 +157,21 @@ class Model:
         return f"<stemson.Model {what}{response}: {columns} columns{trees}, {info['digest'][:12]}>"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Model) and self.digest == other.digest
+        return (
+            isinstance(other, Model)
+            and self.digest == other.digest
+            and self._quirks == other._quirks
+        )
 
     def __hash__(self) -> int:
         return hash(self.digest)
+
+    def __copy__(self) -> Model:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Model:
+        # Nothing in it changes.
+        return self
 
     # To other processes.
 
@@ -229,7 +240,7 @@ class Model:
             InputError: no column is the model's, or a column cannot be read (see `errors`).
             NotOfferedError: the model does not have what is asked for.
         """
-        source, give = _frames.read(self._native, data)
+        source, give = _frames.read(self._native, data, offset_column)
         answers = self._native.predict(
             source,
             strict=strict,

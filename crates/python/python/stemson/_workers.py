@@ -8,8 +8,8 @@ from typing import Any
 from ._model import Model
 from .errors import InputError
 
-_models: dict[str, Model] = {}
-"""Loaded in this process, by digest: a worker gets the model anew with each task."""
+_models: dict[tuple[str, bool], Model] = {}
+"""Loaded in this process, by digest and quirks: a worker gets the model anew with each task."""
 
 
 class Scorer:
@@ -21,18 +21,18 @@ class Scorer:
     def __getstate__(self) -> dict[str, Any]:
         factory, arguments = self._model.__reduce__()[:2]
         return {
-            "digest": self._model.digest,
+            "key": (self._model.digest, self._model._quirks),
             "model": (factory, arguments),
             "keep": self._keep,
             "options": self._options,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        digest = state["digest"]
-        if digest not in _models:
+        key = state["key"]
+        if key not in _models:
             factory, arguments = state["model"]
-            _models[digest] = factory(*arguments)
-        self.__init__(_models[digest], state["keep"], state["options"])  # type: ignore[misc]
+            _models[key] = factory(*arguments)
+        self.__init__(_models[key], state["keep"], state["options"])  # type: ignore[misc]
 
     def __call__(self, batch: Any) -> Any:
         """`batch`: a pyarrow `RecordBatch` or `Table`; gives the same."""

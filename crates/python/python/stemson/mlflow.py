@@ -8,7 +8,9 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import mlflow
@@ -18,6 +20,7 @@ from mlflow.models.model import MLMODEL_FILE_NAME
 from mlflow.tracking.artifact_utils import _download_artifact_from_uri
 
 from ._model import Model, load
+from ._native import __version__
 
 if TYPE_CHECKING:
     import pandas
@@ -66,10 +69,11 @@ def save_model(
         h2o_version=info["h2o_version"],
     )
     description.save(os.path.join(folder, MLMODEL_FILE_NAME))
-    requirements = pip_requirements or ["stemson", "pandas"]
+    # What answers here answers there.
+    requirements = pip_requirements or [f"stemson=={__version__}", f"pandas=={version('pandas')}"]
     with open(os.path.join(folder, "requirements.txt"), "w", encoding="utf-8") as file:
         file.write("\n".join(requirements) + "\n")
-    environment = {"python": "3.11", "dependencies": ["-r requirements.txt"]}
+    environment = {"python": platform.python_version(), "dependencies": ["-r requirements.txt"]}
     with open(os.path.join(folder, "python_env.yaml"), "w", encoding="utf-8") as file:
         yaml.safe_dump(environment, file)
 
@@ -109,8 +113,12 @@ class _Pyfunc:
 
     def predict(self, data: Any, params: dict[str, Any] | None = None) -> pandas.DataFrame:
         """`params`: options of `Model.predict`."""
+        import numpy
         import pandas
 
+        if isinstance(data, numpy.ndarray) and data.dtype.names is None:
+            # Its columns have no names: they are the model's, in its order.
+            return pandas.DataFrame(self.model.predict(data, **(params or {})))
         frame = data if isinstance(data, pandas.DataFrame) else pandas.DataFrame(data)
         result: pandas.DataFrame = self.model.predict(frame, **(params or {}))
         return result

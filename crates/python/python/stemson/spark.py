@@ -42,8 +42,14 @@ def predict(
     from pyspark.sql.types import StructType
 
     keep = list(frame.columns if keep is None else keep)
-    needed = [name for name in frame.columns if model._native.wants(name) or name in keep]
-    selected = frame.select(*(frame[f"`{name}`"] for name in needed))
+    offset = options.get("offset_column")
+    needed = [
+        name
+        for name in frame.columns
+        if model._native.wants(name) or name in keep or name == offset
+    ]
+    quoted = (name.replace("`", "``") for name in needed)
+    selected = frame.select(*(frame[f"`{name}`"] for name in quoted))
     answers = _workers.schema(model, needed, keep, options)
     kept = [frame.schema[name] for name in keep]
     schema = StructType(kept + list(from_arrow_schema(answers)))
