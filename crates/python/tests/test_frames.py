@@ -44,12 +44,33 @@ def test_the_index_is_kept_and_other_columns_are_ignored(gbm, frame, expected):
     pandas.testing.assert_frame_equal(answers.reset_index(drop=True), expected)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "Float64", "Int64", "int8", "uint16"])
-def test_widths_of_numbers(gbm, frame, dtype):
-    values = pandas.Series([0, 1] * (len(frame) // 2))
-    plain = gbm.predict(numeric(frame).assign(n00=values.astype(float)))
-    typed = gbm.predict(numeric(frame).assign(n00=values.astype(dtype)))
-    pandas.testing.assert_frame_equal(typed, plain)
+WIDTHS = """float16 float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64
+Float32 Float64 Int8 Int64 UInt32 int64[pyarrow] float[pyarrow]""".split()
+
+
+@pytest.mark.filterwarnings("ignore::stemson.MissingColumnsWarning")
+@pytest.mark.parametrize("dtype", WIDTHS)
+def test_widths_of_numbers(dtype):
+    """A GLM sees every bit of a number, wherever it lies."""
+    model = stemson.load(CORPUS / "glm_gaussian/model.zip")
+    values = pandas.Series([0, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 127])
+    if not dtype.lower().startswith("u"):
+        values = values - 63
+    expected = [model.predict_row({"x1": float(value)})["predict"] for value in values]
+    assert len(set(expected)) == len(values)
+    column = values.astype(dtype)
+    assert model.predict({"x1": column})["predict"].tolist() == expected
+    assert model.predict(pandas.DataFrame({"x1": column}))["predict"].tolist() == expected
+    if isinstance(column.dtype, numpy.dtype):
+        array = column.to_numpy()
+        fixed = array.copy()
+        fixed.setflags(write=False)
+        pairs = numpy.zeros((len(array), 2), dtype)
+        pairs[:, 1] = array
+        packed = numpy.zeros(len(array), dtype=[("other", "u1"), ("x1", dtype)])
+        packed["x1"] = array
+        for lying in (array, fixed, pairs[:, 1], array[::-1].copy()[::-1], packed["x1"]):
+            assert model.predict({"x1": lying})["predict"].tolist() == expected
 
 
 @pytest.mark.parametrize("nothing", [None, float("nan"), pandas.NA, pandas.NaT, numpy.nan])
@@ -195,6 +216,18 @@ def test_threads_change_nothing(gbm, frame):
     many = gbm.predict(big, threads=4, contributions=True, leaf_assignment="ids", staged=True)
     pandas.testing.assert_frame_equal(one, many)
     assert list(one) == gbm.output_names(contributions=True, leaf_assignment="ids", staged=True)
+
+
+def test_more_rows_than_a_thread_takes(gbm, frame, expected):
+    """Several threads, each with several pieces, and a last piece that is not whole."""
+    times = 12_500 // len(frame) + 1
+    big = pandas.concat([frame] * times, ignore_index=True)
+    answers = pandas.concat([expected] * times, ignore_index=True)
+    assert len(big) > 12_000
+    pandas.testing.assert_frame_equal(gbm.predict(big), answers)
+    pandas.testing.assert_frame_equal(gbm.predict(big, threads=3), answers)
+    found = gbm.predict(pyarrow.Table.from_pandas(big), threads=3)
+    assert found["no"].to_pylist() == answers["no"].tolist()
 
 
 def test_empty_frames(gbm, frame):
