@@ -41,6 +41,9 @@ pub(crate) enum Lookup {
     Foreign(&'static str),
 }
 
+/// Below it a double stands for one integer alone: 2^53.
+const INTEGERS_END: f64 = 9_007_199_254_740_992.0;
+
 /// The codes of a list of levels; of equal levels the last one counts.
 pub(crate) fn codes(levels: &[String]) -> Codes {
     // Grows with the levels that differ, not with those that a file claims.
@@ -112,7 +115,7 @@ impl Levels {
 
     /// The level that a number stands for, `1` or else `1.0`, and its code.
     pub(crate) fn of_number(&self, number: f64) -> Option<(&str, u32)> {
-        let whole = number.trunc() == number && number.abs() < 1e15;
+        let whole = number.trunc() == number && number.abs() < INTEGERS_END;
         let spelled = if whole { self.of_integer(number as i64) } else { None };
         spelled.or_else(|| self.of_text(crate::java::double_to_string(number).as_str()))
     }
@@ -146,6 +149,31 @@ impl Levels {
                     *place = ((value >> i) & 1) as f64;
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_the_level_that_it_spells_as_long_as_it_spells_one() {
+        let domain = ["1", "-7", "2.5", "1000000000000000", "9007199254740991", "9007199254740992"]
+            .map(str::to_owned);
+        let levels = Levels::new(&domain, codes(&domain), None, Form::Values(vec![0.0; 6]));
+        for (number, expected) in [
+            (1.0, Lookup::Code(0)),
+            (-7.0, Lookup::Code(1)),
+            (2.5, Lookup::Code(2)),
+            (1e15, Lookup::Code(3)),
+            (9_007_199_254_740_991.0, Lookup::Code(4)),
+            // 9007199254740993 is this double as well.
+            (9_007_199_254_740_992.0, Lookup::Unknown),
+            (f64::INFINITY, Lookup::Unknown),
+            (f64::NAN, Lookup::Missing),
+        ] {
+            assert_eq!(levels.look_up(Cell::Number(number)), expected, "{number}");
         }
     }
 }
