@@ -105,8 +105,9 @@ impl Context {
     ) {
         let took = arrival.elapsed();
         let (is_error, answer) = match seen {
-            // What never reached a revision says nothing about it.
-            Err(refusal) if refusal.outcome() == "shed" => return,
+            // What never reached a revision says nothing about it, nor does a caller's mistake: whoever
+            // sends the same wrong body again and again under one id always meets the same arm.
+            Err(refusal) if refusal.outcome() == "shed" || refusal.is_callers_mistake() => return,
             Err(_) => (true, None),
             Ok(first) => {
                 let seen = (first.is_refused, first.answered);

@@ -137,6 +137,15 @@ impl Refusal {
         }
     }
 
+    /// Whether the request was wrong whoever had answered it. A row that the algorithm itself refuses
+    /// (`model`) is not: another revision might answer it.
+    pub(crate) fn is_callers_mistake(&self) -> bool {
+        match self {
+            Self::Row { kind, .. } => *kind != RowErrorKind::Model,
+            other => other.status().0.is_client_error(),
+        }
+    }
+
     /// A refused row of a request that asked for strictness.
     pub(crate) fn strictly(self) -> Self {
         match self {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use stemson_mojo::{Batch, Cell, Model, Output, RowError};
+use stemson_mojo::{Batch, Cell, Model, Output, RowError, RowErrorKind};
 use stemson_serving::{Answered, Cost, Revision};
 
 use crate::ask::Ask;
@@ -251,6 +251,7 @@ impl Drop for Rows {
 /// What became of the first row of a request.
 #[derive(Debug, Default)]
 pub(crate) struct First {
+    /// By the algorithm itself.
     pub(crate) is_refused: bool,
     /// None for answers that are neither a label nor a number.
     pub(crate) answered: Option<Answered>,
@@ -324,7 +325,7 @@ impl Scored {
         self.revision.recent().offer(raw);
         let output = piece.output(0);
         First {
-            is_refused: output.is_err(),
+            is_refused: output.as_ref().is_err_and(|error| error.kind == RowErrorKind::Model),
             answered: output.ok().and_then(|output| First::of(&output)),
             raw: wants_raw.then(|| raw.into()),
             offset: piece.offset(0),

@@ -77,7 +77,7 @@ impl Default for TrialLimits {
 /// What became of one request.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Seen {
-    /// Not answered, or with a row refused.
+    /// Not answered, or the row refused by the algorithm. What the caller did wrong is not seen at all.
     pub is_error: bool,
     /// From the request's arrival to its answer.
     pub took: Duration,

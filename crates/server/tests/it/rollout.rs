@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use stemson_mojo::{Digest, LoadOptions, Model};
 use stemson_server::{Config, ModelFolder};
 
-use crate::wire::{Client, Serving, artifact, config};
+use crate::wire::{Client, Reply, Serving, artifact, config};
 
 const A: &str = "gbm_bernoulli";
 const B: &str = "gbm_platt";
@@ -129,33 +129,69 @@ fn wait_for<T>(mut found: impl FnMut() -> Option<T>) -> T {
 
 #[test]
 fn a_canary_that_fails_loses_its_share() {
+    let v1 = ("/v1/models/churn:predict", ROW);
+    let columns = r#"{"inputs":[{"name":"x1","shape":[1],"datatype":"FP64","data":[1]}]}"#;
+    // The one says it in the row's place, the other refuses the request.
+    for (path, body) in [v1, ("/v2/models/churn/infer", columns)] {
+        let mut config = config();
+        config.trial.min_requests = 20;
+        let serving = Serving::start(config, &[("churn", "glm_binomial")]);
+        let (mut http, mut admin) = (serving.http(), serving.admin());
+        // It does not score rows without its categories.
+        let start = "/admin/models/churn/canary?share=0.5";
+        admin.post(start, artifact("glm_binomial_skip")).ok();
+        let refused = |reply: Reply| reply.body.contains("categorical value out of range");
+        let refused = (0..200).filter(|_| refused(http.post(path, body))).count();
+        assert!((10..100).contains(&refused), "{refused} of 200 were refused");
+        let abort = wait_for(|| {
+            let log = admin.get("/admin/models/churn/revisions").ok();
+            log["events"].as_array()?.iter().find(|event| event["event"] == "abort").cloned()
+        });
+        assert_eq!(abort["by"], "canary");
+        let note = abort["note"].as_str().expect("why");
+        assert!(note.starts_with("errors: 100.00 % of its requests, 0.00 %"), "{note}");
+        assert_eq!(admin.get("/admin/models").ok()["models"][0].get("canary"), None);
+        let metrics = admin.get("/metrics").body;
+        assert!(metrics.contains("stemson_swaps_total{model=\"churn\",outcome=\"aborted\"} 1\n"));
+    }
+}
+
+#[test]
+fn a_callers_mistakes_are_not_the_canarys() {
     let mut config = config();
     config.trial.min_requests = 20;
+    config.limits.rows_max = 10;
     let serving = Serving::start(config, &[("churn", A)]);
     let (mut http, mut admin) = (serving.http(), serving.admin());
-    let path = "/admin/models/churn/canary?share=0.5&allow_schema_change=true";
-    admin.post(path, artifact("sk_iris_gbm")).ok();
-    // The columns of the one are not those of the other.
-    let body = r#"{"inputs":[{"name":"x1","shape":[1],"datatype":"FP64","data":[1]}]}"#;
-    let mut refused = 0;
-    let mut ask = || {
-        let reply = http.post("/v2/models/churn/infer", body);
-        refused += usize::from(reply.status != 200);
+    let canary = admin.post("/admin/models/churn/canary?share=0.5", artifact(B)).ok();
+    let canary = canary["canary"]["revision"].as_str().expect("a digest");
+    let ids = (0..).map(|n| format!("caller-{n}"));
+    let mut ids = ids.filter(|id| answered_by(&mut http, id) == canary);
+    let id = ids.next().expect("one of two");
+    drop(ids);
+    let count = |admin: &mut Client| {
+        let seen = admin.get("/admin/models/churn/canary").ok();
+        let requests = |arm: &str| seen[arm]["requests"].as_u64().expect("a count");
+        requests("stable") + requests("canary")
     };
-    for _ in 0..200 {
-        ask();
+    let before = count(&mut admin);
+    let rows = format!("{{\"instances\":[{}]}}", ["{}"; 11].join(","));
+    let (v1, oip) = ("/v1/models/churn:predict", "/v2/models/churn/infer");
+    for (path, body, status) in [
+        (v1, "{\"instances\":[{\"x1\":", 400),
+        (v1, r#"{"instances":1}"#, 400),
+        (v1, r#"{"instances":[{"x1":"abc"}],"strict":true}"#, 422),
+        (v1, &*rows, 413),
+        (oip, r#"{"inputs":[{"name":"no","shape":[1],"datatype":"FP64","data":[1]}]}"#, 400),
+        (oip, r#"{"inputs":[{"name":"x1","shape":[2],"datatype":"FP64","data":[1]}]}"#, 400),
+    ] {
+        for _ in 0..50 {
+            let reply = http.send("POST", path, &[("x-request-id", &id)], body.as_bytes());
+            assert_eq!(reply.status, status, "{}", reply.body);
+        }
     }
-    assert!((10..100).contains(&refused), "{refused} of 200 were refused");
-    let abort = wait_for(|| {
-        let log = admin.get("/admin/models/churn/revisions").ok();
-        log["events"].as_array()?.iter().find(|event| event["event"] == "abort").cloned()
-    });
-    assert_eq!(abort["by"], "canary");
-    let note = abort["note"].as_str().expect("why");
-    assert!(note.starts_with("errors: 100.00 % of its requests, 0.00 %"), "{note}");
-    assert_eq!(admin.get("/admin/models").ok()["models"][0].get("canary"), None);
-    let metrics = admin.get("/metrics").body;
-    assert!(metrics.contains("stemson_swaps_total{model=\"churn\",outcome=\"aborted\"} 1\n"));
+    assert_eq!(count(&mut admin), before, "only what was right is compared");
+    assert_eq!(answered_by(&mut http, &id), canary, "it has its share still");
 }
 
 #[test]
