@@ -8,12 +8,23 @@ mod corpus;
 mod deploy;
 mod event_loop;
 mod grpc;
+mod h2;
 mod hot_swap;
 mod inspect;
 mod jsonb_index;
 mod manifests;
 mod mcp;
 mod memory_split;
+#[path = "../../../server/src/grpc/messages.rs"]
+#[allow(
+    clippy::all,
+    clippy::pedantic,
+    dead_code,
+    unreachable_pub,
+    reason = "generated, of the whole protocol"
+)]
+#[rustfmt::skip]
+mod messages;
 mod rest;
 mod review;
 mod score;
