@@ -17,7 +17,7 @@ use std::sync::{Arc, LazyLock};
 use stemson_batch::{Compression, Format, Job, Source};
 use stemson_mojo::{LoadOptions, Model, Options};
 
-pub use serve::{ask, choose};
+pub use serve::{ask, call, choose};
 
 macro_rules! corpus {
     ($case:literal) => {

@@ -57,6 +57,29 @@ pub fn ask(path: &str, headers: &[(&str, &str)], body: &[u8]) -> u16 {
     })
 }
 
+/// Calls a method over gRPC, which must end with a status that is no mistake of the server.
+///
+/// # Panics
+/// If it does not.
+pub fn call(method: &str, headers: &[(&str, &str)], body: Vec<u8>) -> u16 {
+    let mut request = Request::post(method).header("content-type", "application/grpc");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(body.into()).expect("a request");
+    ROOM.runtime.block_on(async {
+        let (head, body) = ROOM.server.answer(request).await.into_parts();
+        assert_eq!(head.status, 200, "{method}: gRPC says it in its own words");
+        let body = body.collect().await.expect("a whole body");
+        let status = head.headers.get("grpc-status");
+        let status = status.or_else(|| body.trailers()?.get("grpc-status")).expect("a status");
+        let status: u16 = status.to_str().ok().and_then(|it| it.parse().ok()).expect("a number");
+        // UNKNOWN, INTERNAL, DATA_LOSS.
+        assert!(![2, 13, 15].contains(&status), "{method}: {status} {:?}", head.headers);
+        status
+    })
+}
+
 /// One of some, by a byte of the input.
 pub fn choose<T: Copy>(byte: u8, of: &[T]) -> T {
     of[usize::from(byte) % of.len()]

@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use stemson_validate::event_loop::{self, EventLoopError, Settings, against};
 
 use crate::failure::{Failure, Verdict};
+use crate::terminal::Format;
 
 /// Runs an ASGI application, asks its routes, and names the lines that hold its event loop.
 ///
@@ -64,12 +65,6 @@ enum Loop {
     Auto,
     Asyncio,
     Uvloop,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Format {
-    Text,
-    Json,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Verdict, Failure> {

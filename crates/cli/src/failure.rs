@@ -68,6 +68,15 @@ impl Failure {
         self
     }
 
+    /// In one line, for a log.
+    pub(crate) fn line(&self) -> String {
+        let mut line = self.message.clone();
+        for cause in &self.causes {
+            line.extend([": ", cause]);
+        }
+        line
+    }
+
     /// Says it on stderr.
     pub(crate) fn report(self) -> ExitCode {
         if !self.quiet {

@@ -5,11 +5,12 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::Value;
 use stemson_validate::hot_swap::{self, HotSwapError, Settings, Url};
 
 use crate::failure::{Failure, Verdict};
+use crate::terminal::Format;
 
 /// Swaps a running server's model under load and rolls it back, and judges every answer.
 ///
@@ -24,10 +25,10 @@ use crate::failure::{Failure, Verdict};
 As a script: python scripts/test_hot_swap.py --api-url http://localhost:8000 --load 100 --model-v2 model_v2.zip")]
 pub(crate) struct Arguments {
     /// The listener for inference
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = plain)]
     api_url: Url,
     /// The listener for swaps [default: port 8082 of the same host, else the repository extension]
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = plain)]
     admin_url: Option<Url>,
     /// The model's name on the server [default: the only one]
     #[arg(long, value_name = "NAME")]
@@ -67,10 +68,13 @@ pub(crate) struct Arguments {
     format: Format,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Format {
-    Text,
-    Json,
+/// An address of a listener without TLS.
+fn plain(text: &str) -> Result<Url, String> {
+    let url: Url = text.parse().map_err(|bad: hot_swap::ParseUrlError| bad.to_string())?;
+    if url.is_tls() {
+        return Err("TLS is not spoken here, name the listener behind it".to_owned());
+    }
+    Ok(url)
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Verdict, Failure> {

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde::Serialize;
 use stemson_mojo::{LoadOptions, Model, Role};
 
 use crate::failure::{Failure, Verdict};
 use crate::model_file;
-use crate::terminal::{stdout_has_colour, thousands};
+use crate::terminal::{Format, stdout_has_colour, thousands};
 
 /// Says what a model file is, what it takes and what it answers.
 #[derive(Debug, Args)]
@@ -26,12 +26,6 @@ pub(crate) struct Arguments {
     /// Look into models that genmodel answers wrongly without a word, too
     #[arg(long)]
     genmodel_quirks: bool,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Format {
-    Text,
-    Json,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Verdict, Failure> {

@@ -8,7 +8,7 @@ use stemson_validate::jsonb::{JsonbIndex, JsonbIndexError, Shape};
 
 use crate::failure::{Failure, Verdict};
 use crate::output_file::OutputFile;
-use crate::terminal::say;
+use crate::terminal::{Format, say};
 
 /// Compares indexes on a JSONB column: size, build, writes, log, queries.
 #[derive(Debug, Args)]
@@ -61,12 +61,6 @@ enum ShapeWord {
     Precise,
     NoFloats,
     Facets,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Format {
-    Text,
-    Json,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Verdict, Failure> {

@@ -16,6 +16,7 @@ mod memory_split;
 mod model_file;
 mod mojo_artifact;
 mod output_file;
+mod reload;
 mod review;
 mod rules;
 mod score;
@@ -46,12 +47,15 @@ Exit codes: 0 done and good; 1 the work ran and the verdict is bad (rows refused
 enum Command {
     Check(check::Arguments),
     Demo(demo::Arguments),
+    Abort(deploy::AbortArguments),
+    Canary(deploy::CanaryArguments),
     Deploy(deploy::DeployArguments),
     Explain(rules::Explain),
     Inspect(inspect::Arguments),
     Mcp(mcp::Arguments),
     Models(deploy::ModelsArguments),
     Review(review::Arguments),
+    Promote(deploy::PromoteArguments),
     Rollback(deploy::RollbackArguments),
     BenchmarkJsonbIndex(jsonb_index::Arguments),
     CalculateMemorySplit(memory_split::Arguments),
@@ -70,8 +74,11 @@ fn main() -> ExitCode {
     let ended = match Arguments::parse().command {
         Command::Check(arguments) => check::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Abort(arguments) => deploy::abort(&arguments),
+        Command::Canary(arguments) => deploy::canary(&arguments),
         Command::Deploy(arguments) => deploy::deploy(&arguments),
         Command::Models(arguments) => deploy::models(&arguments),
+        Command::Promote(arguments) => deploy::promote(&arguments),
         Command::Rollback(arguments) => deploy::rollback(&arguments),
         Command::Explain(arguments) => rules::explain(&arguments),
         Command::BenchmarkJsonbIndex(arguments) => jsonb_index::run(&arguments),

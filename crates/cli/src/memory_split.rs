@@ -14,7 +14,7 @@ use stemson_validate::verdict::Verdict as Dialectic;
 
 use crate::failure::{Failure, Verdict};
 use crate::output_file::OutputFile;
-use crate::terminal::thousands;
+use crate::terminal::{Format, thousands};
 
 /// Splits a container's memory limit between the JVM's heap and what H2O takes beside it.
 #[derive(Debug, Args)]
@@ -104,12 +104,6 @@ enum StyleWord {
     #[value(alias = "xmx")]
     Size,
     Percentage,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Format {
-    Text,
-    Json,
 }
 
 fn above_zero(text: &str) -> Result<f64, String> {

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use stemson_validate::mojo_artifact::{self, ArtifactError, Request};
 
 use crate::failure::{Failure, Verdict};
+use crate::terminal::Format;
 
 /// Validates a MOJO before it is released: structure, schema, versions, answers, cold start, memory,
 /// latency.
@@ -52,12 +53,6 @@ enum Runtime {
     Native,
     Genmodel,
     Daimojo,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Format {
-    Text,
-    Json,
 }
 
 fn parse_tolerance(text: &str) -> Result<f64, String> {

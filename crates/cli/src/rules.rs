@@ -3,11 +3,12 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::{Value, json};
 use stemson_audit::{Rule, rule, rules};
 
 use crate::failure::{Failure, Verdict};
+use crate::terminal::Format;
 
 /// Lists the rules of `stemson check`.
 #[derive(Debug, Args)]
@@ -35,12 +36,6 @@ pub(crate) struct Explain {
     /// Text for people, JSON for scripts
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Format {
-    Text,
-    Json,
 }
 
 pub(crate) fn list(arguments: &List) -> Result<Verdict, Failure> {

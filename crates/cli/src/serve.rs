@@ -12,12 +12,12 @@ use stemson_server::{
 };
 
 use crate::failure::{Failure, Verdict};
-use crate::model_file;
 use crate::settings::{DATA_DIR, ModelEntry, Settings, grpc_listener};
 use crate::terminal::{plural, say};
+use crate::{model_file, reload};
 
 /// Serves models over HTTP and gRPC: KServe V1, Open Inference Protocol, metrics, hot swap.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(after_help = "Examples:
   stemson serve churn.zip
   stemson serve --models models --http 0.0.0.0:8080 --keys keys.toml
@@ -83,7 +83,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
         return written.map(|()| Verdict::Good).map_err(|cause| Failure::stdout(&cause));
     }
     stemson_server::install_log(&settings.server.log).map_err(Failure::input)?;
-    let artifacts = artifacts(&settings.models)?;
+    let (artifacts, started) = (artifacts(&settings.models)?, settings.clone());
     let grpc = settings.server.grpc;
     let server = Server::bind(settings.server).map_err(|error| not_started(&error))?;
     for warning in server.warnings() {
@@ -112,6 +112,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
         (None, _) => {}
     }
     say(format_args!("admin listens on {}", server.addresses().admin));
+    server.reload_with(reload::source(arguments.clone(), started));
     server.run(&ShutdownHandle::with_signals()).map_err(|error| ended_badly(&error))?;
     Ok(Verdict::Good)
 }
@@ -125,7 +126,7 @@ fn compat(text: &str) -> Result<MetricsCompat, String> {
 }
 
 /// Flags over environment over file over defaults.
-fn settings(arguments: &Arguments) -> Result<Settings, Failure> {
+pub(crate) fn settings(arguments: &Arguments) -> Result<Settings, Failure> {
     let environment = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .filter(|(name, _)| name.starts_with("STEMSON_"));
@@ -202,7 +203,7 @@ fn list(models: &ModelFolder, folder: &Path) -> Result<Vec<(String, PathBuf)>, F
 }
 
 /// Which file answers for each model.
-fn artifacts(models: &[ModelEntry]) -> Result<Vec<(String, PathBuf)>, Failure> {
+pub(crate) fn artifacts(models: &[ModelEntry]) -> Result<Vec<(String, PathBuf)>, Failure> {
     let file = |model: &ModelEntry| match versions(model) {
         None => Ok((model.name.clone(), model.path.clone())),
         Some(versions) => list(&versions, &model.path)?.pop().ok_or_else(|| {
@@ -272,6 +273,7 @@ pub(crate) fn not_started(error: &StartError) -> Failure {
         | StartError::Keys(_)
         | StartError::Jwks { .. }
         | StartError::Tls(_)
+        | StartError::Downloads(_)
         | StartError::Cache { .. }
         | StartError::PredictionLog { .. } => Failure::input(message),
     };

@@ -4,6 +4,15 @@ use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
+use clap::ValueEnum;
+
+/// How a command says its results.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Text,
+    Json,
+}
+
 /// Writes to stderr, whether anybody reads it or not.
 pub(crate) fn say(text: fmt::Arguments<'_>) {
     drop(writeln!(io::stderr().lock(), "{text}"));

@@ -81,7 +81,7 @@ fn keys(auth: &Arc<Auth>, path: &Path) -> Watched {
             let keys = Keyring::read(&path).map_err(|bad| crate::error::with_source(&bad))?;
             let news = format!("{} keys read from {}", keys.len(), path.display());
             auth.set_keys(keys);
-            Ok(news)
+            Ok(news.into())
         }),
     }
 }
@@ -98,7 +98,7 @@ fn jwks(auth: &Arc<Auth>, tokens: &TokenConfig, source: &JwksSource) -> Watched 
         every,
         reload: Box::new(move || {
             auth.set_tokens(read_tokens(&tokens, &source)?);
-            Ok("keys of tokens read".to_owned())
+            Ok("keys of tokens read".to_owned().into())
         }),
     }
 }
@@ -111,7 +111,7 @@ fn certificates(tls: &Arc<Tls>, config: &TlsConfig) -> Watched {
         every: None,
         reload: Box::new(move || {
             tls.reload(&config)?;
-            Ok("certificates read".to_owned())
+            Ok("certificates read".to_owned().into())
         }),
     }
 }

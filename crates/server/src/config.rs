@@ -12,6 +12,7 @@ use stemson_serving::{ModelName, PredictionSink, TrialLimits};
 use crate::auth::{AuthConfig, KeysError};
 use crate::cache::CacheConfig;
 use crate::deploy_error::DeployError;
+use crate::download::DownloadConfig;
 use crate::folder::ModelFolder;
 use crate::log::LogConfig;
 use crate::metrics_compat::MetricsCompat;
@@ -41,6 +42,8 @@ pub struct Config {
     pub limits: Limits,
     /// Folders from which a swap may take an artifact by path.
     pub artifact_roots: Vec<PathBuf>,
+    /// Hosts from which a swap may take an artifact by URL.
+    pub downloads: DownloadConfig,
     /// Whom callers are known by.
     pub auth: AuthConfig,
     /// How listeners are encrypted.
@@ -136,6 +139,7 @@ impl Default for Config {
             slo: Duration::from_secs(1),
             limits: Limits::default(),
             artifact_roots: Vec::new(),
+            downloads: DownloadConfig::default(),
             auth: AuthConfig::default(),
             tls: TlsConfig::default(),
             log: LogConfig::default(),
@@ -257,6 +261,9 @@ pub enum StartError {
     /// Certificates cannot be used.
     #[error("[tls] {0}")]
     Tls(String),
+    /// Nobody can be asked for artifacts as it is said.
+    #[error("[admin] {0}")]
+    Downloads(String),
     /// The cache cannot be used as it is said.
     #[error("[cache] {key}: {message}")]
     Cache {
@@ -283,6 +290,7 @@ impl StartError {
             Self::Store(cause) => cause.kind(),
             Self::Restore { .. } => "cannot_restore",
             Self::Tls(_) => "bad_tls",
+            Self::Downloads(_) => "bad_hosts",
             Self::Cache { .. } => "bad_cache",
             Self::PredictionLog { .. } => "no_prediction_log",
             Self::Thread(_) => "no_thread",
@@ -315,7 +323,7 @@ impl StartError {
             ),
             Self::Store(_) => None,
             Self::Keys(_) | Self::Jwks { .. } | Self::Tls(_) | Self::PredictionLog { .. } => None,
-            Self::Limit { .. } | Self::Cache { .. } | Self::Thread(_) => None,
+            Self::Limit { .. } | Self::Downloads(_) | Self::Cache { .. } | Self::Thread(_) => None,
         }
     }
 }

@@ -1,6 +1,5 @@
 //! What all requests share.
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -18,6 +17,7 @@ use crate::config::Limits;
 use crate::error::Refusal;
 use crate::intake::Budget;
 use crate::lane::Lane;
+use crate::live::SharedLive;
 use crate::loader::Loader;
 use crate::metrics::Metrics;
 use crate::metrics_compat::MetricsCompat;
@@ -28,6 +28,7 @@ use crate::rows::{First, Rows};
 use crate::settings::Settings;
 use crate::shadow::Shadows;
 use crate::store::Store;
+use crate::upkeep::Orders;
 
 /// One per server, behind an `Arc`.
 #[derive(Debug)]
@@ -39,24 +40,22 @@ pub(crate) struct Context {
     pub(crate) loader: Loader,
     pub(crate) shadows: Shadows,
     /// Artifacts that may be on their way in at a time.
-    pub(crate) uploads: Semaphore,
+    pub(crate) uploads: Arc<Semaphore>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) metrics_compat: Option<MetricsCompat>,
     /// Shared with the thread that reads keys again.
     pub(crate) auth: Arc<Auth>,
     pub(crate) settings: Settings,
-    /// Folders from which models are loaded by name.
-    pub(crate) artifact_roots: Vec<PathBuf>,
+    /// What may change while the server runs.
+    pub(crate) live: SharedLive,
+    /// Has files read again.
+    pub(crate) upkeep: Orders,
     /// None: no answer is kept.
     pub(crate) cache: Option<Arc<PredictionCache>>,
     pub(crate) prediction_log: Arc<PredictionLog>,
     pub(crate) exporter: Option<Arc<Exporter>>,
-    /// Share of the requests that get a line in the log.
-    pub(crate) access_ratio: f64,
-    pub(crate) limits: Limits,
     /// For the bodies that are on their way.
     pub(crate) bodies: Budget,
-    pub(crate) slo: Duration,
     pub(crate) ids: RequestIds,
     pub(crate) is_draining: AtomicBool,
     /// Wakes those who wait for that.
@@ -69,6 +68,10 @@ impl Context {
     /// Whether new work is welcome.
     pub(crate) fn is_ready(&self) -> bool {
         !self.is_draining.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        self.live.load().limits
     }
 
     /// How a request uses the prediction cache, if it does.

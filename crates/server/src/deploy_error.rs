@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use stemson_mojo::{Digest, LoadError};
 use stemson_serving::{ParseModelNameError, ResolveError, SwapRefusal};
 
+use crate::download::DownloadError;
 use crate::reference::ReferenceError;
 use crate::store::StoreError;
 
@@ -48,6 +49,9 @@ pub enum DeployError {
         /// What the system says.
         cause: String,
     },
+    /// It cannot be had from where the caller says.
+    #[error(transparent)]
+    Download(#[from] DownloadError),
     /// Other bytes than the caller meant.
     #[error("the artifact's SHA-256 is {found}, expected {expected}")]
     Digest {
@@ -83,6 +87,7 @@ impl DeployError {
             Self::NotAFile { .. } => "artifact_not_a_file",
             Self::TooLarge { .. } => "artifact_too_large",
             Self::Read { .. } => "artifact_unreadable",
+            Self::Download(cause) => cause.kind(),
             Self::Digest { .. } => "digest_mismatch",
             Self::Load(cause) => cause.kind(),
             Self::Swap(SwapRefusal::Schema(_)) => "schema_mismatch",

@@ -11,6 +11,7 @@ use stemson_mojo::RowErrorKind;
 use stemson_serving::{ResolveError, RollbackRefusal, ShedReason, SwapRefusal};
 
 use crate::deploy_error::DeployError;
+use crate::download::DownloadError;
 use crate::json;
 use crate::store::StoreError;
 
@@ -69,6 +70,8 @@ pub(crate) enum Refusal {
     Deploy(DeployError),
     /// Nothing is rolled back.
     Rollback(RollbackRefusal),
+    /// Files were read again, and some of them are not right.
+    Reload(String),
     /// A mistake of ours.
     Panicked,
 }
@@ -111,6 +114,7 @@ impl Refusal {
                 DeployError::NotAllowed { .. } => (StatusCode::FORBIDDEN, cause.kind()),
                 DeployError::NotFound { .. } => (StatusCode::NOT_FOUND, cause.kind()),
                 DeployError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, cause.kind()),
+                DeployError::Download(cause) => download_status(cause),
                 DeployError::NotAFile { .. }
                 | DeployError::Read { .. }
                 | DeployError::Digest { .. }
@@ -133,6 +137,7 @@ impl Refusal {
                 DeployError::Store(cause) => store_status(cause),
             },
             Self::Rollback(cause) => rollback_status(cause),
+            Self::Reload(_) => (StatusCode::CONFLICT, "reload_refused"),
             Self::Panicked => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         }
     }
@@ -183,6 +188,7 @@ impl Refusal {
             | Self::NotOffered(text)
             | Self::NotImplemented(text)
             | Self::BadHeader(text)
+            | Self::Reload(text)
             | Self::MediaType(text) => text.clone(),
             Self::Row { row, message, .. } => format!("row {row}: {message}"),
             Self::BodyTooSlow(late) => format!("{late} ([limits] body_bytes_per_second)"),
@@ -285,6 +291,19 @@ fn rollback_status(cause: &RollbackRefusal) -> (StatusCode, &'static str) {
         RollbackRefusal::NoShadow => (StatusCode::CONFLICT, "no_shadow"),
         RollbackRefusal::Journal(_) => (StatusCode::INSUFFICIENT_STORAGE, "state_not_written"),
     }
+}
+
+/// That another host does not answer is no fault of this one: the swap is refused.
+fn download_status(cause: &DownloadError) -> (StatusCode, &'static str) {
+    let status = match cause {
+        DownloadError::Malformed(_) | DownloadError::NoDigest => StatusCode::BAD_REQUEST,
+        DownloadError::Host(_) | DownloadError::Address { .. } => StatusCode::FORBIDDEN,
+        DownloadError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        DownloadError::Redirect { .. }
+        | DownloadError::Unreachable { .. }
+        | DownloadError::Status { .. } => StatusCode::CONFLICT,
+    };
+    (status, cause.kind())
 }
 
 /// The disk's trouble is not the caller's, and not a mistake of ours.

@@ -13,6 +13,8 @@ use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use tokio_rustls::TlsConnector;
 
+use crate::tls_client::ClientTls;
+
 /// For everything together.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -123,7 +125,8 @@ async fn exchange(mut request: Request<Body>, bytes_max: usize) -> Result<Vec<u8
     Ok(body.into())
 }
 
-async fn send<S>(
+/// Sends a request over a stream of its own.
+pub(crate) async fn send<S>(
     stream: S,
     request: Request<Body>,
 ) -> Result<hyper::Response<hyper::body::Incoming>, Error>
@@ -142,18 +145,8 @@ fn client_tls() -> Result<Arc<rustls::ClientConfig>, String> {
     if let Some(config) = CONFIG.get() {
         return Ok(Arc::clone(config));
     }
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if roots.is_empty() {
-        return Err("this machine trusts no certificate authority (SSL_CERT_FILE names one)".into());
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|bad| bad.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Arc::clone(CONFIG.get_or_init(|| Arc::new(config))))
+    let config = ClientTls::default().read()?;
+    Ok(Arc::clone(CONFIG.get_or_init(|| config)))
 }
 
 #[cfg(test)]

@@ -87,7 +87,7 @@ where
     let (mut head, body) = request.into_parts();
     // A stream waits for what its caller will ask next.
     let is_stream = is_grpc && grpc::is_stream(head.uri.path());
-    let least = context.limits.body_bytes_per_second_min;
+    let least = context.limits().body_bytes_per_second_min;
     let bytes_per_second = if is_stream { 0 } else { least };
     let pace = Pace { grace: BODY_GRACE, bytes_per_second };
     let (lent, kept) = lend(body, pace);
@@ -151,7 +151,7 @@ impl Line {
         status: StatusCode,
     ) {
         let is_mistake = status == StatusCode::INTERNAL_SERVER_ERROR;
-        if !is_mistake && !id.falls_into(context.access_ratio) {
+        if !is_mistake && !id.falls_into(context.live.load().access_ratio) {
             return;
         }
         let Self { method, uri, arrival, trace } = self;

@@ -74,9 +74,9 @@ impl Door {
     pub(crate) async fn serve(self, phase: watch::Receiver<Phase>) {
         let Self { listener, entrance, tls, router, context } = self;
         let is_public = listener.local_addr().is_ok_and(|address| !is_loopback(address));
-        let slots = Arc::new(Semaphore::new(context.limits.connections_max));
+        let slots = Arc::new(Semaphore::new(context.limits().connections_max));
         let turned_away = Arc::new(Semaphore::new(TURNED_AWAY_MAX));
-        let builder = builder(&context.limits);
+        let builder = builder(context.limits());
         let connection = |stream, peer| Connection {
             stream,
             visitor: Visitor { peer, entrance, is_public, certificates: Vec::new() },
@@ -159,7 +159,7 @@ async fn closing(phase: &mut watch::Receiver<Phase>) {
     drop(phase.wait_for(|phase| *phase == Phase::Closing).await);
 }
 
-fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
+fn builder(limits: Limits) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
@@ -231,7 +231,7 @@ impl Talk {
     {
         let Self { visitor, router, context } = self;
         let (visitor, streams) = (Arc::new(visitor), Arc::<Streams>::default());
-        let Limits { head, idle, body_bytes_per_second_min, .. } = context.limits;
+        let Limits { head, idle, body_bytes_per_second_min, .. } = context.limits();
         let has_asked = Arc::new(AtomicBool::new(false));
         let (asked, counted) = (Arc::clone(&has_asked), Arc::clone(&streams));
         let service = service_fn(move |request| {

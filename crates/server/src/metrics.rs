@@ -11,6 +11,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Metric as Collected, Registry};
+use stemson_mojo::Digest;
 use stemson_serving::{Deployments, ModelName, Revision, ShedReason};
 
 use crate::cache::Looked;
@@ -103,11 +104,19 @@ const SWAPS: Metric = Metric {
     help: "Changes of a model. outcome: deployed, swapped, unchanged, rolled_back, \
            canary_started, promoted, aborted, shadow_started, shadow_stopped, refused",
 };
+const WARMED: Metric = Metric {
+    name: "stemson_warmed_rows_total",
+    kind: Kind::Counter,
+    labels: &["model", "revision", "outcome"],
+    help: "Rows that the revision before is asked most, which a new one was asked before it \
+           answered. outcome: kept (its answer is in the cache), scored (it is not)",
+};
 const RELOADS: Metric = Metric {
     name: "stemson_reloads_total",
     kind: Kind::Counter,
     labels: &["what", "outcome"],
-    help: "Files read again. what: keys, jwks, certificates; outcome: done, refused (the old stays)",
+    help: "Files read again. what: keys, jwks, certificates, configuration; outcome: done, partly \
+           (but for some models), refused (the old stays)",
 };
 const REACTOR_LAG: Metric = Metric {
     name: "stemson_reactor_lag_seconds",
@@ -165,6 +174,7 @@ pub const METRICS: &[Metric] = &[
     SHED,
     DENIED,
     SWAPS,
+    WARMED,
     RELOADS,
     REACTOR_LAG,
     CONNECTIONS,
@@ -245,7 +255,7 @@ struct SwapLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ShadowLabels {
+struct OutcomeByRevision {
     model: Arc<str>,
     revision: Arc<str>,
     outcome: &'static str,
@@ -263,12 +273,13 @@ pub(crate) struct Metrics {
     shed: Family<ReasonLabels, Counter>,
     denied: Family<ReasonLabels, Counter>,
     swaps: Family<SwapLabels, Counter>,
+    warmed: Family<OutcomeByRevision, Counter>,
     reloads: Family<ReloadLabels, Counter>,
     reactor_lag: Histogram,
     connections: Gauge,
     connections_refused: Family<ReasonLabels, Counter>,
     pub(crate) cache: CacheMetrics,
-    shadow_rows: Family<ShadowLabels, Counter>,
+    shadow_rows: Family<OutcomeByRevision, Counter>,
     prediction_log: Family<OutcomeLabels, Counter>,
     otlp_spans: Family<OutcomeLabels, Counter>,
     model_bytes: Family<RevisionLabels, Gauge>,
@@ -318,6 +329,7 @@ impl Metrics {
             shed: register(&mut registry, SHED, Family::default()),
             denied: register(&mut registry, DENIED, Family::default()),
             swaps: register(&mut registry, SWAPS, Family::default()),
+            warmed: register(&mut registry, WARMED, Family::default()),
             reloads: register(&mut registry, RELOADS, Family::default()),
             reactor_lag: register(&mut registry, REACTOR_LAG, seconds()),
             connections: register(&mut registry, CONNECTIONS, Gauge::default()),
@@ -389,10 +401,23 @@ impl Metrics {
         self.swaps.get_or_create(&SwapLabels { model: model.to_shared(), outcome }).inc();
     }
 
+    /// A revision was asked some rows before it answers.
+    pub(crate) fn warmed(
+        &self,
+        model: &ModelName,
+        revision: Digest,
+        outcome: &'static str,
+        rows: usize,
+    ) {
+        let (model, revision) = (model.to_shared(), revision.short().into());
+        let labels = OutcomeByRevision { model, revision, outcome };
+        self.warmed.get_or_create(&labels).inc_by(rows as u64);
+    }
+
     /// A shadow was asked.
     pub(crate) fn shadow(&self, model: &ModelName, revision: &Arc<str>, outcome: &'static str) {
         let (model, revision) = (model.to_shared(), Arc::clone(revision));
-        self.shadow_rows.get_or_create(&ShadowLabels { model, revision, outcome }).inc();
+        self.shadow_rows.get_or_create(&OutcomeByRevision { model, revision, outcome }).inc();
     }
 
     /// What `/metrics` answers: the text, and its content type.
@@ -441,7 +466,7 @@ impl Metrics {
         }
         for outcome in COMPARISONS {
             let (model, revision) = both();
-            self.shadow_rows.remove(&ShadowLabels { model, revision, outcome });
+            self.shadow_rows.remove(&OutcomeByRevision { model, revision, outcome });
         }
         let (model, revision) = both();
         self.cache.forget(&model, &revision);
@@ -595,6 +620,7 @@ mod tests {
         metrics.denied("forbidden");
         traffic_of_the_cache(&metrics);
         metrics.swap(&"churn".parse().expect("a name"), "swapped");
+        metrics.warmed(&"churn".parse().expect("a name"), Digest::of(b""), "kept", 1);
         metrics.reloaded("keys", "done");
         metrics.connection_refused("limit");
         metrics.shadow(&"churn".parse().expect("a name"), &"3f543eb55c3d".into(), "same");

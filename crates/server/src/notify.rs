@@ -1,5 +1,5 @@
-//! Tells systemd how far the server is: `READY=1`, `STOPPING=1`, `WATCHDOG=1`, as `sd_notify(3)`
-//! says. Without `NOTIFY_SOCKET` in the environment nothing happens.
+//! Tells systemd how far the server is: `READY=1`, `RELOADING=1`, `STOPPING=1`, `WATCHDOG=1`, as
+//! `sd_notify(3)` says. Without `NOTIFY_SOCKET` in the environment nothing happens.
 
 /// Says `state` to whoever started the process.
 #[cfg(target_os = "linux")]
@@ -20,6 +20,20 @@ pub(crate) fn say(state: &str) {
         tracing::warn!("systemd does not hear `{state}`: {cause}");
     }
 }
+
+/// Says that files are read again; `READY=1` says that this is over. The time tells one reload from
+/// another.
+#[cfg(target_os = "linux")]
+pub(crate) fn reloading() {
+    use rustix::time::{ClockId, clock_gettime};
+    let now = clock_gettime(ClockId::Monotonic);
+    let micros = now.tv_sec * 1_000_000 + now.tv_nsec / 1_000;
+    say(&format!("RELOADING=1\nMONOTONIC_USEC={micros}"));
+}
+
+/// Nobody to tell.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn reloading() {}
 
 /// Nobody to tell.
 #[cfg(not(target_os = "linux"))]

@@ -16,7 +16,7 @@ use stemson_serving::Work;
 
 use crate::auth::{Entrance, Visitor};
 use crate::context::{Admitted, Context};
-use crate::{Config, GrpcListener, Limits, Server, front, routes};
+use crate::{CacheConfig, Config, GrpcListener, Limits, Server, front, routes};
 
 pub(crate) const MODEL: &[u8] = include_bytes!(concat!(
     env!("CARGO_MANIFEST_DIR"),
@@ -40,6 +40,8 @@ impl Held {
             admin: any_port,
             compute_threads: 1,
             limits,
+            // What a swap warms is cheap, and its answers are not kept; see `make_dear`.
+            cache: CacheConfig { min_cost: Duration::from_micros(500), ..CacheConfig::default() },
             ..Config::default()
         };
         let server = Server::bind(config).expect("free ports");
@@ -133,7 +135,8 @@ pub(crate) fn runtime() -> tokio::runtime::Runtime {
 /// Rows cost what they cost on this machine: make them cost more than the reactor takes on.
 pub(crate) fn make_dear(held: &Held) {
     for revision in held.context.deployments.all().iter().map(|deployment| deployment.current()) {
-        for _ in 0..20 {
+        // Each counts for four times the mean at most.
+        for _ in 0..40 {
             revision.row_cost().observe(1, Duration::from_millis(1));
         }
         assert!(revision.row_cost().predict(MANY) > Duration::from_millis(10));

@@ -143,7 +143,7 @@ pub(crate) async fn predict<C: Call>(
     if !call.is_small(&body) {
         return on_lane_whole(context, model, revision, call, body, clock).await;
     }
-    let mut rows = Rows::on_reactor(revision, context.limits);
+    let mut rows = Rows::on_reactor(revision, context.limits());
     let begun = Instant::now();
     match call.decode(&body, &mut rows) {
         // Few bytes were many rows.
@@ -359,7 +359,7 @@ impl<C: Call> Job<C> {
         };
         let job = Self {
             revision: Arc::clone(revision),
-            limits: context.limits,
+            limits: context.limits(),
             lane: context.lane.clone(),
             admitted,
             pushed_at: Instant::now(),

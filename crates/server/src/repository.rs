@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use stemson_serving::{Deployment, ModelName};
+use stemson_serving::{Alias, ModelName, Selector};
 
 use crate::auth::Caller;
 use crate::context::Context;
@@ -98,8 +98,8 @@ pub(crate) fn take_file(
 
 /// All revisions that can answer, and models that were unloaded.
 pub(crate) fn index(context: &Context, ready_only: bool, caller: &Caller) -> Vec<Entry> {
-    let entry = |deployment: &Deployment, version: u64, reason: &'static str| Entry {
-        name: deployment.name().to_string(),
+    let entry = |name: &ModelName, version: u64, reason: &'static str| Entry {
+        name: name.to_string(),
         version: version.to_string(),
         state: if reason.is_empty() { "READY" } else { "UNAVAILABLE" },
         reason,
@@ -109,11 +109,11 @@ pub(crate) fn index(context: &Context, ready_only: bool, caller: &Caller) -> Vec
         let warm = deployment.warm();
         let mut versions: Vec<u64> = warm.revisions().map(|revision| revision.number()).collect();
         versions.sort_unstable();
-        entries.extend(versions.into_iter().map(|version| entry(&deployment, version, "")));
+        entries.extend(versions.into_iter().map(|version| entry(deployment.name(), version, "")));
     }
     if !ready_only {
-        for deployment in context.deployments.parked() {
-            entries.push(entry(&deployment, deployment.current().number(), "unloaded"));
+        for (name, state) in context.deployments.parked() {
+            entries.push(entry(&name, state.current, "unloaded"));
         }
     }
     entries.retain(|entry: &Entry| caller.sees(&entry.name));
@@ -137,13 +137,15 @@ pub(crate) async fn load(
     }
     let source = match parameters.artifact {
         Some(bytes) => Some(Source::Bytes(bytes)),
-        None => find(&context.artifact_roots, &name).map(Source::Path),
+        None => find(&context.live.load().artifact_roots, &name).map(Source::Path),
     };
-    let Some(source) = source else {
-        if context.deployments.unpark(&name) || context.deployments.find(&name).is_some() {
-            return Ok(());
+    let source = match source {
+        Some(source) => source,
+        None if context.deployments.find(&name).is_some() => return Ok(()),
+        None if context.deployments.parked().contains_key(&name) => {
+            Source::Known(Selector::Alias(Alias::Stable))
         }
-        return Err(Refusal::UnknownModel(name.to_string()));
+        None => return Err(Refusal::UnknownModel(name.to_string())),
     };
     let allow_schema_change = false;
     let place = Place::Current;
@@ -153,14 +155,15 @@ pub(crate) async fn load(
     Ok(())
 }
 
-/// Takes a model out of answering. A load brings it back as it was.
+/// Takes a model out of answering, and frees its memory. A load brings it back as it was.
 pub(crate) fn unload(context: &Context, name: &str) -> Result<(), Refusal> {
     let name: ModelName = crate::admin::parse_name(name)?;
-    if context.deployments.park(&name) {
+    if let Some(revisions) = context.deployments.park(&name) {
+        context.loader.retire(revisions);
         return Ok(());
     }
     // Unloaded already is as good.
-    if context.deployments.parked().iter().any(|parked| *parked.name() == name) {
+    if context.deployments.parked().contains_key(&name) {
         return Ok(());
     }
     Err(Refusal::UnknownModel(name.to_string()))

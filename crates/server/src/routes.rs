@@ -77,6 +77,7 @@ pub(crate) fn admin(context: Arc<Context>) -> Router {
         .route("/admin/models/{model}/canary/abort", post(admin::abort))
         .route("/admin/models/{model}/shadow", post(admin::shadow))
         .route("/admin/models/{model}/shadow/stop", post(admin::stop_shadow))
+        .route("/admin/reload", post(admin::reload))
         .route("/admin/log", get(log::show).post(log::change))
         .route("/admin/models/{model}/revisions", get(admin::revisions))
         .route("/admin/models/{model}/revisions/{revision}/artifact", get(admin::artifact));
@@ -139,7 +140,7 @@ pub(crate) async fn predict<C: Call<Reply = Wire>>(
 ) -> Result<Response, Refusal> {
     let (parts, body) = request.into_parts();
     let asked = Asked { model, version, protocol, arrival: arrival(&parts), parts: &parts };
-    let bytes_max = context.limits.body_bytes_max;
+    let bytes_max = context.limits().body_bytes_max;
     let call = Coded::new(call, &parts.headers, bytes_max)?;
     let body = async {
         let timeout = context::timeout(&parts.headers)?;
@@ -173,9 +174,9 @@ pub(crate) async fn answer<C: Call>(
     let call = Tap::wrap(tap.as_ref(), call);
     let answer = async {
         let (body, patience) = body.await?;
-        let wants_raw = chosen.shadow.is_some();
-        let clock =
-            Clock { arrival, complete: Instant::now(), patience, slo: context.slo, wants_raw };
+        let slo = context.live.load().slo;
+        let (complete, wants_raw) = (Instant::now(), chosen.shadow.is_some());
+        let clock = Clock { arrival, complete, patience, slo, wants_raw };
         predict::predict(context, deployment.name(), revision, call, body, clock).await
     };
     let answer = answer.await;

@@ -3,11 +3,13 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
+use axum::Router;
 use axum::body::Bytes;
-use stemson_serving::{Deployments, Gate, Journal, Swap};
+use stemson_serving::{Deployments, Gate, Swap};
 use tokio::runtime::{self, Handle};
 use tokio::sync::{Notify, Semaphore, watch};
 
@@ -18,12 +20,14 @@ use crate::cache::PredictionCache;
 use crate::config::{Config, GrpcListener, StartError};
 use crate::context::{Context, SharedGate};
 use crate::deploy_error::DeployError;
+use crate::folder::ModelFolder;
 use crate::front;
 use crate::grpc;
 use crate::intake::Budget;
 use crate::lag::Probe;
 use crate::lane::{Lane, LaneThreads};
 use crate::listen::{Door, Phase};
+use crate::live::{Live, Taker, Wanted};
 use crate::loader::{Loader, Order, Place, Source};
 use crate::metrics::Metrics;
 use crate::notify;
@@ -37,7 +41,7 @@ use crate::shadow::Shadows;
 use crate::shutdown::{ShutdownHandle, Signal, Signals};
 use crate::store::Store;
 use crate::tls::Tls;
-use crate::upkeep::Upkeep;
+use crate::upkeep::{Orders, Upkeep};
 use crate::watch::Watch;
 
 /// A server whose listeners are open; callers wait until it runs.
@@ -48,7 +52,10 @@ pub struct Server {
     admin: TcpListener,
     addresses: Addresses,
     context: Arc<Context>,
+    /// For [`Server::answer`].
+    routers: OnceLock<[Router; 2]>,
     bench: Arc<Bench>,
+    folders: Arc<Mutex<Vec<ModelFolder>>>,
     warnings: Vec<String>,
     drain: Duration,
     drain_delay: Duration,
@@ -87,29 +94,26 @@ impl Server {
         config.check()?;
         let (http, grpc, admin, addresses) = open_listeners(&config)?;
         let Access { auth, tls, watched } = access::open(&config)?;
+        let live = Live::new(&config).map_err(StartError::Downloads)?;
+        let live = Arc::new(ArcSwap::from_pointee(live));
         let lanes = config.lanes();
         let (lane, lane_threads) = Lane::start(lanes).map_err(StartError::Thread)?;
         let gate =
             Gate::new(u32::try_from(lanes).unwrap_or(u32::MAX), config.limits.queued_requests_max);
         let store = Arc::new(Store::open(config.data_dir.as_deref())?);
-        let journal = Arc::clone(&store) as Arc<dyn Journal>;
-        let deployments = Arc::new(Deployments::with_journal(journal));
         let metrics = Arc::new(Metrics::new());
         let prediction_log = Arc::new(PredictionLog::open(&config, &metrics)?);
-        let exporter = Exporter::start(&config.otlp, &metrics, &deployments);
-        let exporter = exporter.map_err(StartError::Thread)?.map(Arc::new);
         let upkeep = Upkeep::start(watched, Arc::clone(&metrics)).map_err(StartError::Thread)?;
         let cache = PredictionCache::new(&config.cache, config.load_options.genmodel_quirks)?;
-        let (known, counts) = (Arc::clone(&deployments), Arc::clone(&metrics));
-        let bench = Arc::new(Bench::new(known, counts, Arc::clone(&store), &config));
+        let bench = Bench::new(&store, &metrics, cache.clone(), &live, config.load_options);
+        let bench = Arc::new(bench);
+        let deployments = Arc::clone(&bench.deployments);
+        let exporter = Exporter::start(&config.otlp, &metrics, &deployments);
+        let exporter = exporter.map_err(StartError::Thread)?.map(Arc::new);
         let warnings = restore(&bench)?;
         let loader = Loader::start(Arc::clone(&bench)).map_err(StartError::Thread)?;
-        let watch = Watch::start(
-            config.model_folders,
-            config.watch_interval,
-            Arc::clone(&bench),
-            loader.clone(),
-        );
+        let folders = Arc::new(Mutex::new(config.model_folders));
+        let watch = Watch::start(&folders, config.watch_interval, &bench, &loader);
         let watch = watch.map_err(StartError::Thread)?;
         let shadows = Shadows::start(Arc::clone(&metrics)).map_err(StartError::Thread)?;
         let context = Arc::new(Context {
@@ -119,19 +123,17 @@ impl Server {
             gate: SharedGate::new(gate),
             lane,
             loader,
-            uploads: Semaphore::new(1),
+            uploads: Arc::new(Semaphore::new(1)),
             metrics,
             metrics_compat: config.metrics_compat,
             auth,
             prediction_log,
             exporter,
-            access_ratio: config.log.access_ratio,
             settings: Settings::default(),
-            artifact_roots: config.artifact_roots,
+            live,
+            upkeep: upkeep.orders().clone(),
             cache,
-            limits: config.limits,
             bodies: Budget::new(config.limits.bodies_bytes_max()),
-            slo: config.slo,
             ids: RequestIds::new(),
             is_draining: AtomicBool::new(false),
             leaves: Notify::new(),
@@ -142,7 +144,9 @@ impl Server {
             admin,
             addresses,
             context,
+            routers: OnceLock::new(),
             bench,
+            folders,
             warnings,
             drain: config.drain,
             drain_delay: config.drain_delay,
@@ -158,8 +162,8 @@ impl Server {
         self.addresses
     }
 
-    /// Answers one request to the inference listener that did not come over a socket: what a caller
-    /// on this machine would be told. The server need not run.
+    /// Answers one request that did not come over a socket, to the inference listener or, if it speaks
+    /// gRPC, to that one: what a caller on this machine would be told. The server need not run.
     pub async fn answer(&self, request: axum::http::Request<Bytes>) -> axum::response::Response {
         let visitor = Visitor {
             peer: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -168,7 +172,12 @@ impl Server {
             certificates: Vec::new(),
         };
         let context = Arc::clone(&self.context);
-        let router = routes::inference(Arc::clone(&context));
+        let is_grpc = grpc::is_grpc(request.headers());
+        let [rest, over_grpc] = self.routers.get_or_init(|| {
+            let rest = routes::inference(Arc::clone(&context));
+            [rest.clone(), grpc::router(&context).unwrap_or(rest)]
+        });
+        let router = if is_grpc { over_grpc } else { rest }.clone();
         let request = request.map(http_body_util::Full::new);
         let answered = front::answer(context, router, Arc::new(visitor), request).await;
         answered.unwrap_or_else(|never| match never {})
@@ -212,6 +221,20 @@ impl Server {
         by: &str,
     ) -> Result<Swap, DeployError> {
         self.bench.configure(Order { reference, ..order(name, artifact.into(), by)? })
+    }
+
+    /// Has SIGHUP and `POST /admin/reload` take up a new configuration too: `read` says what it is now,
+    /// or in words what is wrong with it. It is called on a thread of its own, and told whether what it
+    /// said the last time was taken.
+    pub fn reload_with(&self, read: impl FnMut(bool) -> Result<Wanted, String> + Send + 'static) {
+        let taker = Taker {
+            live: Arc::clone(&self.context.live),
+            bench: Arc::clone(&self.bench),
+            loader: self.context.loader.clone(),
+            deployments: Arc::clone(&self.context.deployments),
+            folders: Arc::clone(&self.folders),
+        };
+        self.upkeep.orders().watch(taker.watched(read));
     }
 
     /// Serves until `shutdown` has begun and the last request is answered. Blocks; this thread is
@@ -278,7 +301,7 @@ impl Server {
                 () = shutdown.begun() => break,
                 signal = signals.next() => match signal {
                     Signal::End => break,
-                    Signal::Reload => self.upkeep.order(),
+                    Signal::Reload => reload(self.upkeep.orders()),
                 },
             }
         }
@@ -305,6 +328,16 @@ impl Server {
         doors.iter().for_each(tokio::task::JoinHandle::abort);
         Err(RunError::DrainTooLong(self.drain))
     }
+}
+
+/// Has files read again, and systemd know until when.
+fn reload(orders: &Orders) {
+    notify::reloading();
+    let reloaded = orders.reload();
+    tokio::spawn(async move {
+        drop(reloaded.await);
+        notify::say("READY=1");
+    });
 }
 
 fn order(name: &str, artifact: Bytes, by: &str) -> Result<Order, DeployError> {

@@ -5,10 +5,9 @@
 //! the same one, so that what is still being copied is left alone.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -16,8 +15,7 @@ use stemson_serving::Outcome;
 
 use crate::bench::Bench;
 use crate::folder::ModelFolder;
-use crate::loader::{Loader, Order, Place, Source};
-use crate::reference;
+use crate::loader::Loader;
 use crate::upkeep::{Stamp, stamp};
 
 /// The thread. Dropping it ends it.
@@ -28,17 +26,18 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Looks every `interval`; never if that is zero or there is no folder.
+    /// Looks every `interval`; never if that is zero. The folders may change.
     pub(crate) fn start(
-        folders: Vec<ModelFolder>,
+        folders: &Arc<Mutex<Vec<ModelFolder>>>,
         interval: Duration,
-        bench: Arc<Bench>,
-        loader: Loader,
+        bench: &Arc<Bench>,
+        loader: &Loader,
     ) -> std::io::Result<Self> {
-        if folders.is_empty() || interval.is_zero() {
+        if interval.is_zero() {
             return Ok(Self { stop: None, thread: None });
         }
         let (stop, stopped) = mpsc::channel::<()>();
+        let (folders, bench, loader) = (Arc::clone(folders), Arc::clone(bench), loader.clone());
         let mut look = Look { folders, bench, loader, seen: BTreeMap::new(), trouble: None };
         let thread = thread::Builder::new().name("watch".to_owned()).spawn(move || {
             while stopped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
@@ -60,7 +59,7 @@ impl Drop for Watch {
 }
 
 struct Look {
-    folders: Vec<ModelFolder>,
+    folders: Arc<Mutex<Vec<ModelFolder>>>,
     bench: Arc<Bench>,
     loader: Loader,
     /// By name of the model.
@@ -79,7 +78,8 @@ struct Seen {
 impl Look {
     fn look(&mut self) {
         let mut files = BTreeMap::new();
-        for folder in &self.folders {
+        let folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for folder in &folders {
             match folder.models() {
                 Ok(models) => files.extend(models),
                 Err(cause) => {
@@ -112,20 +112,7 @@ impl Look {
     }
 
     fn bring(&self, name: &str, file: &Path) {
-        let bring = || -> Result<_, String> {
-            let bytes = fs::read(file).map_err(|cause| cause.to_string())?;
-            let order = Order {
-                name: name.parse().map_err(|cause| format!("{cause}"))?,
-                source: Source::Bytes(bytes.into()),
-                place: Place::Current,
-                reference: reference::read_beside(file).map_err(|cause| cause.to_string())?,
-                sha256: None,
-                by: "watch".to_owned(),
-                allow_schema_change: false,
-            };
-            self.bench.configure(order).map_err(|cause| cause.to_string())
-        };
-        match bring() {
+        match self.bench.configure_file(name, file, "watch") {
             Ok(swap) => {
                 if swap.outcome != Outcome::Unchanged {
                     let number = swap.warm.current.number();

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::ArcSwap;
 
 use crate::deployment::{Candidate, Change, Deployment, Outcome, Swap, SwapRefusal};
-use crate::history::{Journal, Volatile};
+use crate::history::{DeploymentState, Journal, Volatile};
 use crate::name::ModelName;
+use crate::revision::Revision;
 
 /// The deployments of a server, by name.
 ///
@@ -17,8 +18,8 @@ pub struct Deployments {
     by_name: ArcSwap<BTreeMap<ModelName, Arc<Deployment>>>,
     /// Held while the map is replaced.
     writer: Mutex<()>,
-    /// Taken out of answering, with all they know.
-    parked: Mutex<BTreeMap<ModelName, Arc<Deployment>>>,
+    /// Taken out of answering: what they have had, without the models.
+    parked: Mutex<BTreeMap<ModelName, DeploymentState>>,
     journal: Arc<dyn Journal>,
 }
 
@@ -54,13 +55,15 @@ impl Deployments {
         self.by_name.load().values().cloned().collect()
     }
 
-    /// Takes in a deployment that was there before the process.
-    pub fn adopt(&self, deployment: Deployment) {
+    /// Takes in a deployment that was there before: before the process, or before it was parked.
+    pub fn adopt(&self, deployment: Arc<Deployment>) {
         let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        self.insert(Arc::new(deployment));
+        self.parked_names().remove(deployment.name());
+        self.insert(deployment);
     }
 
-    /// Makes `candidate` answer under `name`: swaps it in, or begins a deployment with it.
+    /// Makes `candidate` answer under `name`: swaps it in, or begins a deployment with it. One that is
+    /// parked is to be adopted first.
     pub fn swap(
         &self,
         name: &ModelName,
@@ -75,13 +78,6 @@ impl Deployments {
             drop(writer);
             return deployment.swap(candidate, change);
         }
-        let parked = self.parked_names().get(name).cloned();
-        if let Some(deployment) = parked {
-            let swap = deployment.swap(candidate, change)?;
-            self.insert(deployment);
-            self.parked_names().remove(name);
-            return Ok(swap);
-        }
         let journal = Arc::clone(&self.journal);
         let deployment = Arc::new(Deployment::new(name.clone(), candidate, change, journal)?);
         let warm = deployment.warm();
@@ -89,30 +85,26 @@ impl Deployments {
         Ok(Swap { outcome: Outcome::Deployed, warm, retired: Vec::new() })
     }
 
-    /// Takes a deployment out of answering; its revisions stay warm. False: there is none.
-    pub fn park(&self, name: &ModelName) -> bool {
+    /// Takes a deployment out of answering. Its revisions, each once, are to be freed by the caller;
+    /// the journal knows how to bring it back. None: there is none.
+    pub fn park(&self, name: &ModelName) -> Option<Vec<Arc<Revision>>> {
         let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let mut by_name = BTreeMap::clone(&self.by_name.load());
-        let Some(deployment) = by_name.remove(name) else { return false };
-        self.parked_names().insert(name.clone(), deployment);
+        let deployment = by_name.remove(name)?;
+        self.parked_names().insert(name.clone(), deployment.state());
         self.by_name.store(Arc::new(by_name));
-        true
+        let mut revisions: Vec<Arc<Revision>> = deployment.warm().revisions().cloned().collect();
+        revisions.sort_by_key(|revision| revision.number());
+        revisions.dedup_by_key(|revision| revision.number());
+        Some(revisions)
     }
 
-    /// Lets a parked deployment answer again. False: there is none.
-    pub fn unpark(&self, name: &ModelName) -> bool {
-        let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(deployment) = self.parked_names().remove(name) else { return false };
-        self.insert(deployment);
-        true
+    /// The names that are parked, with what their deployments have had.
+    pub fn parked(&self) -> BTreeMap<ModelName, DeploymentState> {
+        self.parked_names().clone()
     }
 
-    /// The deployments that are parked, by name.
-    pub fn parked(&self) -> Vec<Arc<Deployment>> {
-        self.parked_names().values().cloned().collect()
-    }
-
-    fn parked_names(&self) -> MutexGuard<'_, BTreeMap<ModelName, Arc<Deployment>>> {
+    fn parked_names(&self) -> MutexGuard<'_, BTreeMap<ModelName, DeploymentState>> {
         self.parked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

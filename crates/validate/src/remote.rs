@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use hyper::Method;
 use serde_json::Value;
+use stemson_server::ClientTls;
 
 use crate::client::Client;
 use crate::hot_swap::{HotSwapError, Url};
@@ -12,6 +13,8 @@ use crate::hot_swap::{HotSwapError, Url};
 pub struct Call<'a> {
     /// The admin listener.
     pub server: &'a Url,
+    /// Whom to trust where the server speaks TLS, and the certificate to show.
+    pub tls: &'a ClientTls,
     /// A key with the scope that the call needs.
     pub api_key: Option<&'a str>,
     /// `GET` or `POST`.
@@ -35,6 +38,9 @@ pub enum RemoteError {
         /// Why.
         cause: String,
     },
+    /// A file of certificates or keys is not right.
+    #[error("TLS: {0}")]
+    Tls(String),
     /// The server says no.
     #[error("the server refuses: {message}")]
     Refused {
@@ -75,8 +81,13 @@ impl Call<'_> {
         if !self.content_type.is_empty() {
             headers.push(("content-type".to_owned(), self.content_type.to_owned()));
         }
+        let tls = self.server.is_tls().then(|| self.tls.read()).transpose();
+        let tls = tls.map_err(RemoteError::Tls)?;
         let answer = runtime.block_on(async {
-            let mut client = Client::connect(address).await?;
+            let mut client = match tls {
+                Some(tls) => Client::connect_tls(address, self.server.host(), tls).await?,
+                None => Client::connect(address).await?,
+            };
             client.send(method, self.path, &headers, Bytes::from(self.body)).await
         });
         let answer = answer.map_err(|cause| unreachable(cause.to_string()))?;

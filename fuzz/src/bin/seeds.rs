@@ -79,6 +79,7 @@ fn main() {
     }
     rows(&seeds);
     requests(&seeds);
+    grpc(&seeds);
     python(&seeds);
 }
 
@@ -164,6 +165,42 @@ fn requests(seeds: &Seeds) {
     let len = u16::try_from(tensor.len()).unwrap_or(u16::MAX);
     seeds.add("binary_tensors", "both", &[&len.to_le_bytes()[..], &bytes].concat());
     seeds.add("binary_tensors", "raw", &[&[0; 2][..], &[0; 96]].concat());
+}
+
+/// A field of a message in protobuf: a text, or a message itself.
+fn field(number: u8, content: &[u8]) -> Vec<u8> {
+    let len = u8::try_from(content.len()).unwrap_or(127).min(127);
+    [&[number << 3 | 2, len][..], &content[..usize::from(len)]].concat()
+}
+
+/// Messages of gRPC: predictions typed and raw, with options, and names.
+fn grpc(seeds: &Seeds) {
+    let tensor = |name: &str, datatype: &str, contents: &[u8]| {
+        let head = [field(1, name.as_bytes()), field(2, datatype.as_bytes()), field(3, &[1])];
+        field(5, &[head.concat(), contents.to_vec()].concat())
+    };
+    let model = field(1, b"gbm_bernoulli");
+    let number = tensor("x1", "FP64", &field(5, &field(7, &1.5_f64.to_le_bytes())));
+    let level = tensor("c3", "BYTES", &field(5, &field(8, b"red")));
+    let bare = tensor("x1", "FP32", &[]);
+    let option = field(4, &[field(1, b"contributions"), field(2, &[8, 1])].concat());
+    let raw = field(7, &1.5_f32.to_le_bytes());
+    let row = tensor("row", "BYTES", &field(5, &field(8, br#"{"x1":1,"c3":"red"}"#)));
+    let messages = [
+        [model.clone(), field(3, b"id"), number, level].concat(),
+        [model.clone(), option, bare, raw].concat(),
+        [model.clone(), row].concat(),
+        [field(1, b"kmeans_mixed"), field(2, b"1")].concat(),
+        model,
+    ];
+    for method in 0..12_u8 {
+        for (place, message) in messages.iter().enumerate() {
+            let seed = [&[method, 0, 1], &message[..]].concat();
+            seeds.add("grpc", &format!("{method}-{place}"), &seed);
+        }
+    }
+    let two = [&messages[0][..], &messages[0]].concat();
+    seeds.add("grpc", "two", &[&[1, 0, 2], &two[..]].concat());
 }
 
 /// The examples of the rules' pages.

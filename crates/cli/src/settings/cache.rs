@@ -40,10 +40,30 @@ macro_rules! count {
     };
 }
 
+/// A key with a file for TLS to Redis; empty is none.
+macro_rules! file {
+    ($name:literal, $field:ident) => {
+        Key {
+            section: "cache",
+            name: $name,
+            expected: "a file",
+            set: |config, value, base| {
+                let text = value.as_str()?;
+                config.cache.redis_tls.$field = (!text.is_empty()).then(|| base.join(text));
+                Some(())
+            },
+            show: |config| {
+                let path = config.cache.redis_tls.$field.as_ref();
+                Value::String(path.map_or_else(String::new, |path| path.display().to_string()))
+            },
+        }
+    };
+}
+
 pub(super) const BACKEND: Key = Key {
     section: "cache",
     name: "backend",
-    expected: "\"none\", \"memory\" or \"redis://[user:password@]host:port/database\"",
+    expected: "\"none\", \"memory\" or \"redis://[user:password@]host:port/database\", over TLS \"rediss://\"",
     set: |config, value, _| {
         config.cache.backend = CacheBackend::parse(value.as_str()?)?;
         Some(())
@@ -80,3 +100,6 @@ pub(super) const TTL: Key = duration!("ttl_seconds", ttl, from_secs, as_secs);
 pub(super) const MIN_COST: Key = duration!("min_cost_us", min_cost, from_micros, as_micros);
 pub(super) const BUDGET: Key = duration!("budget_ms", budget, from_millis, as_millis);
 pub(super) const CHECK: Key = duration!("check_seconds", check_every, from_secs, as_secs);
+pub(super) const REDIS_CA: Key = file!("redis_ca", ca);
+pub(super) const REDIS_CERTIFICATE: Key = file!("redis_certificate", certificate);
+pub(super) const REDIS_KEY: Key = file!("redis_key", key);

@@ -25,11 +25,13 @@ mod memory_split;
 )]
 #[rustfmt::skip]
 mod messages;
+mod reload;
 mod rest;
 mod review;
 mod score;
 mod serve;
 mod survive;
+mod unload;
 mod wrong_input;
 
 use std::fs;

@@ -23,7 +23,16 @@ pub(crate) struct Serving {
 
 impl Serving {
     pub(crate) fn start(folder: &Folder, arguments: &[&str]) -> Self {
+        Self::start_in(folder, arguments, &[])
+    }
+
+    pub(crate) fn start_in(
+        folder: &Folder,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
         let mut child = command()
+            .envs(environment.iter().copied())
             .current_dir(folder.0.path())
             .arg("serve")
             .args(arguments)

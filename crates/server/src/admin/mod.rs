@@ -1,5 +1,6 @@
 //! The admin listener: swap, rollback, canary, shadow, revisions.
 
+mod reload;
 mod rollout;
 
 use std::fmt;
@@ -27,6 +28,7 @@ use crate::intake;
 use crate::json;
 use crate::loader::{Done, Order, Place, Source};
 
+pub(crate) use reload::reload;
 pub(crate) use rollout::{abort, canary, promote, shadow, show_rollout, stop_shadow};
 
 /// Bytes of a body that is not an artifact.
@@ -54,11 +56,12 @@ impl SwapQuery {
     }
 }
 
-/// A swap's body, if it is no artifact: a file, or a revision of before.
+/// A swap's body, if it is no artifact: where there is one, or a revision of before.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SwapBody {
     path: Option<PathBuf>,
+    url: Option<String>,
     revision: Option<Version>,
     sha256: Option<String>,
     /// Rows with the answers that it must give.
@@ -107,7 +110,7 @@ pub(crate) async fn swap(
 
 /// Brings the artifact of a request's body to its place.
 async fn bring(
-    context: &Context,
+    context: &Arc<Context>,
     name: &str,
     place: Place,
     allow_schema_change: bool,
@@ -122,28 +125,54 @@ async fn bring(
         Some("application/zip" | "application/octet-stream")
     );
     // One artifact in memory at a time.
-    let _turn = context.uploads.acquire().await.map_err(|_| Refusal::Panicked)?;
-    let bytes_max = if is_json { SMALL_BODY_BYTES } else { context.limits.artifact_bytes_max };
+    let turn = Arc::clone(&context.uploads).acquire_owned().await;
+    let turn = turn.map_err(|_| Refusal::Panicked)?;
+    let bytes_max = if is_json { SMALL_BODY_BYTES } else { context.limits().artifact_bytes_max };
     let body = intake::whole(request, bytes_max, "artifact_mib").await?;
-    let Meant { source, reference, sha256 } = if is_artifact || body.starts_with(b"PK") {
-        Meant { source: Source::Bytes(body), reference: None, sha256: None }
+    let Meant { from, reference, sha256 } = if is_artifact || body.starts_with(b"PK") {
+        Meant { from: Where::Here(Source::Bytes(body)), reference: None, sha256: None }
     } else if is_json || body.trim_ascii_start().starts_with(b"{") {
         read_small::<SwapBody>(&body)?.meant()?
     } else {
         return Err(Refusal::MediaType(
-            "expected a MOJO (application/zip), or {\"path\", \"sha256\"} (application/json)"
+            "expected a MOJO (application/zip), or {\"path\" or \"url\", \"sha256\"} (application/json)"
                 .to_owned(),
         ));
     };
-    let order =
-        Order { name: name.clone(), source, place, reference, sha256, by, allow_schema_change };
-    let done = context.loader.bring(order).await?;
-    Ok(show_done(&name, &done))
+    let (shown, context) = (name.clone(), Arc::clone(context));
+    // Fetching takes its time: it goes on if the caller does not wait for it.
+    let brought = tokio::spawn(async move {
+        let source = match from {
+            Where::Here(source) => source,
+            Where::Url(url) => {
+                let live = context.live.load_full();
+                let bytes_max = live.limits.artifact_bytes_max;
+                let fetched = live.downloads.get(&url, sha256.is_some(), bytes_max).await;
+                Source::Bytes(fetched.map_err(|cause| {
+                    tracing::warn!(model = %name, "not fetched: {cause}");
+                    context.metrics.swap(&name, "refused");
+                    Refusal::Deploy(cause.into())
+                })?)
+            }
+        };
+        let order = Order { name, source, place, reference, sha256, by, allow_schema_change };
+        let done = context.loader.bring(order).await;
+        drop(turn);
+        done
+    });
+    let done = brought.await.map_err(|_| Refusal::Panicked)??;
+    Ok(show_done(&shown, &done))
+}
+
+/// Where an artifact is.
+enum Where {
+    Here(Source),
+    Url(String),
 }
 
 /// The artifact that a body means.
 struct Meant {
-    source: Source,
+    from: Where,
     /// Rows with the answers that it must give.
     reference: Option<Vec<u8>>,
     /// The digest that the caller expects.
@@ -152,13 +181,16 @@ struct Meant {
 
 impl SwapBody {
     fn meant(self) -> Result<Meant, Refusal> {
-        let source = match (self.path, self.revision) {
-            (Some(path), None) => Source::Path(path),
-            (None, Some(revision)) => Source::Known(revision.selector("revision")?),
-            (None, None) | (Some(_), Some(_)) => {
+        let from = match (self.path, self.url, self.revision) {
+            (Some(path), None, None) => Where::Here(Source::Path(path)),
+            (None, Some(url), None) => Where::Url(url),
+            (None, None, Some(revision)) => {
+                Where::Here(Source::Known(revision.selector("revision")?))
+            }
+            _ => {
                 return Err(Refusal::BadField(
-                    "expected one of `path`, a file under [admin] artifact_roots, and `revision`, \
-                     one of before"
+                    "expected one of `path`, a file under [admin] artifact_roots, `url`, at a host \
+                     of [admin] allowed_hosts, and `revision`, one of before"
                         .to_owned(),
                 ));
             }
@@ -169,7 +201,7 @@ impl SwapBody {
             let lines: Vec<String> = lines.iter().map(ToString::to_string).collect();
             lines.join("\n").into_bytes()
         });
-        Ok(Meant { source, reference, sha256 })
+        Ok(Meant { from, reference, sha256 })
     }
 }
 

@@ -1,10 +1,15 @@
 //! `[cache]` of the configuration.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
+
+use redis::{Client, ClientTlsConfig, TlsCertificates};
 
 use crate::config::StartError;
 use crate::fetch::shown_url;
+use crate::tls;
+use crate::tls_client::ClientTls;
 
 /// Longer than this nobody wants to wait for what could be computed.
 const BUDGET_MAX: Duration = Duration::from_secs(1);
@@ -24,6 +29,9 @@ pub struct CacheConfig {
     /// Time of computing a request's rows from which on Redis is asked; without it, what a question
     /// takes at present (`redis_min_cost_us`, or `"auto"`).
     pub redis_min_cost: Option<Duration>,
+    /// Whom to trust where Redis speaks TLS, and the certificate to show (`redis_ca`,
+    /// `redis_certificate`, `redis_key`).
+    pub redis_tls: ClientTls,
     /// How long a prediction waits for Redis at most (`budget_ms`).
     pub budget: Duration,
     /// Connections to Redis that are kept open (`min_size`).
@@ -47,7 +55,7 @@ pub enum CacheBackend {
     Redis(RedisUrl),
 }
 
-/// `redis://[user[:password]@]host[:port][/database]`. Shown, it keeps its password to itself.
+/// `redis://[user[:password]@]host[:port][/database]`, over TLS `rediss://`. Shown, it keeps its password to itself.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RedisUrl(String);
 
@@ -59,6 +67,7 @@ impl Default for CacheConfig {
             ttl: Duration::from_hours(1),
             min_cost: Duration::from_micros(2),
             redis_min_cost: None,
+            redis_tls: ClientTls::default(),
             budget: Duration::from_millis(3),
             min_size: 1,
             max_size: 8,
@@ -95,7 +104,8 @@ impl CacheBackend {
             "none" => Self::None,
             "memory" => Self::Memory,
             url => {
-                redis::parse_redis_url(url)?;
+                // What stands behind `#` would switch checks of certificates off.
+                redis::parse_redis_url(url).filter(|_| !url.contains('#'))?;
                 Self::Redis(RedisUrl(url.to_owned()))
             }
         })
@@ -113,8 +123,35 @@ impl fmt::Display for CacheBackend {
 }
 
 impl RedisUrl {
-    pub(super) fn as_str(&self) -> &str {
-        &self.0
+    /// Nothing is opened yet; files of certificates are read.
+    pub(super) fn client(&self, config: &ClientTls) -> Result<Client, StartError> {
+        let wrong = |key, message| StartError::Cache { key, message };
+        let read = |key, file: &PathBuf| tls::read(file).map_err(|bad| wrong(key, bad));
+        let root_cert = config.ca.as_ref().map(|file| read("redis_ca", file)).transpose()?;
+        let client_tls = match (&config.certificate, &config.key) {
+            (None, None) => None,
+            (Some(certificate), Some(key)) => Some(ClientTlsConfig {
+                client_cert: read("redis_certificate", certificate)?,
+                client_key: read("redis_key", key)?,
+            }),
+            _ => {
+                let why = "is needed together with redis_key".to_owned();
+                return Err(wrong("redis_certificate", why));
+            }
+        };
+        let is_said = root_cert.is_some() || client_tls.is_some();
+        let client = match (self.0.starts_with("rediss://"), is_said) {
+            (true, true) => {
+                Client::build_with_tls(&*self.0, TlsCertificates { client_tls, root_cert })
+            }
+            (false, true) => {
+                let why = "means something for a backend of rediss:// alone".to_owned();
+                let key = if config.ca.is_some() { "redis_ca" } else { "redis_certificate" };
+                return Err(wrong(key, why));
+            }
+            (_, false) => Client::open(&*self.0),
+        };
+        client.map_err(|error| wrong("backend", format!("{self}: {error}")))
     }
 }
 
@@ -144,6 +181,8 @@ mod tests {
             ("redis://:geheim@cache:6379/0", Some("redis://:***@cache:6379/0")),
             ("redis://me:a:b@cache", Some("redis://me:***@cache")),
             ("redis+unix:///run/s?pass=geheim", Some("redis+unix:///run/s?pass=***")),
+            ("rediss://:geheim@cache:6380/0", Some("rediss://:***@cache:6380/0")),
+            ("rediss://cache/#insecure", None),
             ("off", None),
             ("http://localhost", None),
             ("", None),

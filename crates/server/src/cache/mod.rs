@@ -17,9 +17,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use stemson_mojo::{Batch, RowError};
+use stemson_mojo::{Batch, Options, RowError};
 use stemson_serving::cache::{AnswerStore, Flights, Key, Namespace, StoreSize, Worth};
-use stemson_serving::{ModelName, ShedReason};
+use stemson_serving::{Cost, ModelName, ShedReason};
 
 pub use config::{CacheBackend, CacheConfig, RedisUrl};
 pub(crate) use counts::Looked;
@@ -73,13 +73,7 @@ impl PredictionCache {
         let remote = match &config.backend {
             CacheBackend::None => return Ok(None),
             CacheBackend::Memory => None,
-            CacheBackend::Redis(url) => {
-                let bad = |error: redis::RedisError| StartError::Cache {
-                    key: "backend",
-                    message: format!("{url}: {error}"),
-                };
-                Some(Remote::new(url, config).map_err(bad)?)
-            }
+            CacheBackend::Redis(url) => Some(Remote::new(url.client(&config.redis_tls)?, config)),
         };
         Ok(Some(Arc::new(Self {
             store: AnswerStore::new(config.bytes_max, config.ttl),
@@ -105,6 +99,32 @@ impl PredictionCache {
         let has_remote = is_up && self.worth.tiers(cost, rows.len()).remote;
         let namespace = Namespace::new(model, revision.digest(), options, self.has_quirks);
         Some(Asked { cache: Arc::clone(self), namespace: Arc::new(namespace), has_remote })
+    }
+
+    /// Keeps the answers of rows that were scored before anybody asks for them, where such answers
+    /// are kept; says how many. `cost`: of a row.
+    pub(crate) fn fill(&self, name: &ModelName, batch: &Batch, cost: &Cost) -> usize {
+        let model = batch.model();
+        if !self.worth.keeps(cost) || self.except.contains(name.as_str()) {
+            return 0;
+        }
+        let has_remote = self.worth.tiers(cost, 1).remote;
+        let remote = self.remote.as_ref().filter(|_| has_remote);
+        let namespace = Namespace::new(name, model.digest(), Options::default(), self.has_quirks);
+        let now = Instant::now();
+        let keep = |row: &usize| {
+            let Some(key) = namespace.key(batch, *row) else { return false };
+            let mut bytes = Vec::new();
+            if !batch.write_answer(*row, &mut bytes) {
+                return false;
+            }
+            if let Some(remote) = remote {
+                remote.keep(&namespace, &key, &bytes);
+            }
+            self.store.keep(key, bytes.into(), now);
+            true
+        };
+        (0..batch.len()).filter(keep).count()
     }
 
     /// What goes on in the background, for as long as the server runs.

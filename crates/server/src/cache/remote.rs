@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use redis::{Client, RedisError};
+use redis::Client;
 use stemson_serving::cache::{Breaker, BreakerState, Key, Namespace, Worth, opened, sealed};
 use tokio::sync::mpsc;
 
-use super::config::{CacheConfig, RedisUrl};
+use super::config::CacheConfig;
 use super::pool::{Pool, PoolSize};
 
 /// Failures in a row after which Redis is left alone.
@@ -96,11 +96,10 @@ pub(super) struct Unanswered;
 
 impl Remote {
     /// Nothing is opened yet: see [`Remote::run`].
-    pub(super) fn new(url: &RedisUrl, config: &CacheConfig) -> Result<Self, RedisError> {
-        let client = Client::open(url.as_str())?;
+    pub(super) fn new(client: Client, config: &CacheConfig) -> Self {
         let (queue, queued) = mpsc::channel(QUEUED_MAX);
         let breaker = || Mutex::new(Breaker::new(FAILURES_MAX, PAUSE.0, PAUSE.1));
-        Ok(Self {
+        Self {
             pool: Arc::new(Pool::new(client, config.min_size, config.max_size)),
             budget: config.budget,
             ttl: config.ttl,
@@ -111,7 +110,7 @@ impl Remote {
             queued: Mutex::new(Some(queued)),
             queued_bytes: AtomicUsize::new(0),
             counts: Counts::default(),
-        })
+        }
     }
 
     /// Whether it is asked now.

@@ -92,7 +92,7 @@ fn in_place(refusal: &Refusal, target: &Target) -> Bytes {
 }
 
 fn inbound(context: &Context, headers: &HeaderMap, body: Body) -> Result<Inbound, Refusal> {
-    Inbound::new(headers, body, context.limits.body_bytes_max, Some(&context.bodies))
+    Inbound::new(headers, body, context.limits().body_bytes_max, Some(&context.bodies))
 }
 
 /// Where the requests of a stream come from.

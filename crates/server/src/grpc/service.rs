@@ -81,7 +81,7 @@ async fn unary<Q: Message + Default, A: Message>(
 async fn load(view: View<'_>, request: Request) -> Result<Response, Refusal> {
     let by = admin::by(&request);
     let _turn = view.context.uploads.acquire().await.map_err(|_| Refusal::Panicked)?;
-    let artifact_bytes_max = usize::try_from(view.context.limits.artifact_bytes_max);
+    let artifact_bytes_max = usize::try_from(view.context.limits().artifact_bytes_max);
     let bytes_max = artifact_bytes_max.unwrap_or(usize::MAX).saturating_add(SMALL_BYTES_MAX);
     unary_within(bytes_max, request, async |asked| view.load(asked, by).await).await
 }

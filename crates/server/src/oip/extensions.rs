@@ -47,7 +47,7 @@ pub(crate) async fn load(
     // One artifact in memory at a time.
     let _turn = context.uploads.acquire().await.map_err(|_| Refusal::Panicked)?;
     // Base64 takes four bytes for three.
-    let bytes_max = context.limits.artifact_bytes_max / 3 * 4 + SMALL_BODY_BYTES;
+    let bytes_max = context.limits().artifact_bytes_max / 3 * 4 + SMALL_BODY_BYTES;
     let body = intake::whole(request, bytes_max, "artifact_mib").await?;
     let parameters = if body.len() as u64 > SMALL_BODY_BYTES {
         let read = tokio::task::spawn_blocking(move || repository::read_load(&body));

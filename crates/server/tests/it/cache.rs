@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 use stemson_mojo::{LoadOptions, Model};
-use stemson_server::{CacheBackend, CacheConfig, Config};
+use stemson_server::{CacheBackend, CacheConfig, ClientTls, Config};
 
 use crate::redis::{Manner, PrivateRedis, Proxy, free_port};
+use crate::tls::Authority;
 use crate::wire::{Client, Serving, artifact, case_folder, config};
 
 /// Everything is kept, however cheap: the models of the corpus are.
@@ -355,6 +356,86 @@ fn it_lies() {
     println!("{damaged} values were no answers");
     assert!(damaged >= n as u64, "{damaged}");
     assert_eq!(outcome(&mut client, "hit_redis"), 0);
+}
+
+/// Asks rows that nobody has asked, until it `is_so`.
+fn ask_until(what: &str, serving: &Serving, mut is_so: impl FnMut(&mut Client) -> bool) {
+    let (mut http, mut admin) = (serving.http(), serving.admin());
+    let mut n = 0;
+    wait_until(what, || {
+        n += 1;
+        let body = format!("{{\"instances\":[{{\"x1\":{n}}}]}}");
+        http.post("/v1/models/churn:predict", body).ok();
+        is_so(&mut admin)
+    });
+}
+
+#[test]
+fn redis_is_asked_over_tls() {
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str, pem: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, pem).expect("a file");
+        path
+    };
+    let (server, own) = (authority.card(&["localhost"], "redis"), authority.card(&[], "stemson"));
+    let text = |path: std::path::PathBuf| path.to_str().expect("text").to_owned();
+    let certificate = text(file("redis.pem", &server.certificate));
+    let key = text(file("redis-key.pem", &server.key));
+    let ca = file("ca.pem", &authority.pem());
+    let port = free_port().to_string();
+    let redis = PrivateRedis::start(&[
+        "--tls-port",
+        &port,
+        "--tls-cert-file",
+        &certificate,
+        "--tls-key-file",
+        &key,
+        "--tls-ca-cert-file",
+        &text(ca.clone()),
+        "--tls-auth-clients",
+        "yes",
+    ]);
+    let with = |tls: ClientTls| {
+        let mut config = cached(&format!("rediss://localhost:{port}/0"));
+        // A handshake takes its time on a busy machine.
+        config.cache.budget = Duration::from_secs(1);
+        config.cache.redis_tls = tls;
+        config
+    };
+    let serve = |tls| Serving::start(with(tls), &[("churn", "gbm_bernoulli")]);
+    let card = ClientTls {
+        ca: Some(ca.clone()),
+        certificate: Some(file("own.pem", &own.certificate)),
+        key: Some(file("own-key.pem", &own.key)),
+    };
+    ask_until("answers are written", &serve(card.clone()), |_| redis.keys().len() >= 5);
+    ask_until("they are found", &serve(card.clone()), |client| outcome(client, "hit_redis") > 0);
+    // Predictions need none of it: nobody shows a certificate, or trusts this one.
+    let written = redis.keys().len();
+    let other_ca = Some(file("stranger.pem", &stranger.pem()));
+    for tls in [
+        ClientTls { ca: Some(ca), ..ClientTls::default() },
+        ClientTls { ca: other_ca, ..card.clone() },
+    ] {
+        let failed = |client: &mut Client| metric(client, &["cache_redis_total", "\"failed\""]) > 0;
+        ask_until("it is not answered", &serve(tls), failed);
+    }
+    assert_eq!(redis.keys().len(), written);
+
+    let nowhere = Some(folder.path().join("none.pem"));
+    for (tls, words) in [
+        (ClientTls { ca: nowhere, ..ClientTls::default() }, "redis_ca: cannot read"),
+        (ClientTls { key: None, ..card.clone() }, "together with redis_key"),
+    ] {
+        let error = stemson_server::Server::bind(with(tls)).expect_err(words);
+        assert!(error.to_string().contains(words), "{error}");
+    }
+    let mut plain = cached(&redis.url());
+    plain.cache.redis_tls = card;
+    let error = stemson_server::Server::bind(plain).expect_err("it would not be encrypted");
+    assert!(error.to_string().contains("rediss:// alone"), "{error}");
 }
 
 #[test]

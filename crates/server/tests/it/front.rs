@@ -20,8 +20,10 @@ fn health_and_metrics_are_on_both_listeners() {
         let text = client.get("/metrics");
         assert_eq!(text.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
         let seen = |name: &str| text.body.lines().any(|line| line.starts_with(name));
-        // Nothing waited, nothing was shed, nobody was denied, no file changed, no shadow was asked here.
+        // Nothing waited, nothing was shed, nobody was denied, no model and no file changed, no shadow
+        // was asked here.
         let absent = [
+            "warmed_rows_total",
             "queue_seconds",
             "shed_total",
             "denied_total",

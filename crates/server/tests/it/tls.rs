@@ -18,23 +18,23 @@ use crate::wire::{Serving, config};
 const MODELS: &[(&str, &str)] = &[("churn", "gbm_bernoulli")];
 
 /// Signs certificates for servers and callers.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 /// A certificate and its key, both in PEM.
-struct Card {
-    certificate: String,
-    key: String,
+pub(crate) struct Card {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new([]).expect("no names");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("a key");
         Self(CertifiedIssuer::self_signed(params, key).expect("a certificate"))
     }
 
-    fn card(&self, dns: &[&str], common: &str) -> Card {
+    pub(crate) fn card(&self, dns: &[&str], common: &str) -> Card {
         let names: Vec<String> = dns.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names).expect("names");
         params.distinguished_name.push(DnType::CommonName, common);
@@ -43,7 +43,7 @@ impl Authority {
         Card { certificate: certificate.pem(), key: key.serialize_pem() }
     }
 
-    fn pem(&self) -> String {
+    pub(crate) fn pem(&self) -> String {
         self.0.pem()
     }
 

@@ -323,7 +323,7 @@ impl World {
             let (models, limits) = (models.collect(), TrialLimits::default());
             let journal = Arc::clone(&journal);
             let restored = Deployment::restore(name, state, events, models, limits, journal);
-            self.deployment.adopt(restored.expect("it answered before"));
+            self.deployment.adopt(Arc::new(restored.expect("it answered before")));
         }
     }
 

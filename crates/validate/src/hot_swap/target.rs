@@ -16,16 +16,17 @@ use crate::client::{Answer as Reply, Client};
 /// Where swaps are asked for unless somebody says otherwise.
 const ADMIN_PORT: u16 = 8082;
 
-/// `http://HOST:PORT`.
+/// `http://HOST:PORT` or `https://HOST:PORT`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Url {
+    is_tls: bool,
     host: String,
     port: u16,
 }
 
 /// A text is no address of a server.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{found}` is no address that can be tested: expected http://HOST:PORT{hint}")]
+#[error("`{found}` is no address of a server: expected http://HOST:PORT{hint}")]
 pub struct ParseUrlError {
     found: String,
     hint: &'static str,
@@ -36,13 +37,11 @@ impl FromStr for Url {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let failed = |hint| ParseUrlError { found: text.to_owned(), hint };
-        let rest = match text.split_once("://") {
-            Some(("http", rest)) => rest,
-            Some(("https", _)) => {
-                return Err(failed("; TLS is not spoken here, name the listener behind it"));
-            }
-            Some(_) => return Err(failed("")),
-            None => text,
+        let (is_tls, rest) = match text.split_once("://") {
+            Some(("http", rest)) => (false, rest),
+            Some(("https", rest)) => (true, rest),
+            Some(_) => return Err(failed(" or https://HOST:PORT")),
+            None => (false, text),
         };
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         if rest.contains(['/', '?', '#', '@']) {
@@ -50,28 +49,39 @@ impl FromStr for Url {
         }
         let (host, port) = match rest.rsplit_once(':') {
             Some((host, port)) => (host, port.parse().map_err(|_| failed(""))?),
-            None => (rest, 80),
+            None => (rest, if is_tls { 443 } else { 80 }),
         };
         if host.is_empty() {
             return Err(failed(""));
         }
-        Ok(Self { host: host.to_owned(), port })
+        Ok(Self { is_tls, host: host.to_owned(), port })
     }
 }
 
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}:{}", self.host, self.port)
+        let scheme = if self.is_tls { "https" } else { "http" };
+        write!(f, "{scheme}://{}:{}", self.host, self.port)
     }
 }
 
 impl Url {
+    /// Whether TLS is spoken there.
+    pub fn is_tls(&self) -> bool {
+        self.is_tls
+    }
+
+    /// The name that its certificate must have.
+    pub(crate) fn host(&self) -> &str {
+        self.host.trim_matches(['[', ']'])
+    }
+
     pub(crate) fn resolve(&self) -> Result<SocketAddr, HotSwapError> {
         let unreachable =
             |cause: String| HotSwapError::Unreachable { url: self.to_string(), cause };
-        let host = self.host.trim_start_matches('[').trim_end_matches(']');
-        let mut found =
-            (host, self.port).to_socket_addrs().map_err(|cause| unreachable(cause.to_string()))?;
+        let mut found = (self.host(), self.port)
+            .to_socket_addrs()
+            .map_err(|cause| unreachable(cause.to_string()))?;
         found.next().ok_or_else(|| unreachable("the name has no address".to_owned()))
     }
 }
@@ -109,7 +119,7 @@ impl Target {
         let metadata = accept(&settings.api, &format!("GET {path}"), &reply)?;
         let admin = match &settings.admin {
             Some(admin) => Some(admin.clone()),
-            None => Some(Url { host: settings.api.host.clone(), port: ADMIN_PORT }),
+            None => Some(Url { port: ADMIN_PORT, ..settings.api.clone() }),
         };
         let mut way = Way::Repository;
         if let Some(admin) = admin
@@ -138,7 +148,7 @@ impl Target {
 
     /// What the server answers now.
     pub(super) async fn observe(&self, bodies: &[Bytes]) -> Result<Vec<Answer>, HotSwapError> {
-        let url = Url { host: self.api.ip().to_string(), port: self.api.port() };
+        let url = Url { is_tls: false, host: self.api.ip().to_string(), port: self.api.port() };
         let mut client = Client::connect(self.api).await?;
         let mut answers = Vec::new();
         for body in bodies {
@@ -286,7 +296,8 @@ mod tests {
             ("localhost:8000/", Ok("http://localhost:8000")),
             ("http://host", Ok("http://host:80")),
             ("http://[::1]:9", Ok("http://[::1]:9")),
-            ("https://host:1", Err("TLS is not spoken here")),
+            ("https://host:1", Ok("https://host:1")),
+            ("https://host", Ok("https://host:443")),
             ("http://host:x", Err("expected http://HOST:PORT")),
             ("http://host:1/v2", Err("without a path")),
             ("ftp://host", Err("expected http://HOST:PORT")),
