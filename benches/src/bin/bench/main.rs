@@ -15,6 +15,7 @@ mod python;
 mod report;
 mod row;
 mod rows;
+mod serve;
 mod shap;
 mod trees;
 
@@ -31,7 +32,7 @@ type Failure = Box<dyn std::error::Error>;
 /// A benchmark by its name, what it shows, and how it is run.
 type Bench = (&'static str, &'static str, fn(Effort) -> Result<Report, Failure>);
 
-const BENCHES: [Bench; 7] = [
+const BENCHES: [Bench; 8] = [
     ("trees", "the same forests in every runtime of trees: ns per row and tree", trees::run),
     ("row", "one row from typed values to the prediction, beside EasyPredict", row::run),
     ("batch", "raw rows in batches, beside score0", batch::run),
@@ -39,6 +40,7 @@ const BENCHES: [Bench; 7] = [
     ("shap", "contributions, beside genmodel, XGBoost and LightGBM", shap::run),
     ("load", "a model from its file, beside genmodel", load::run),
     ("python", "the wheel: a row, data frames, an event loop, threads, memory", python::run),
+    ("serve", "the server under load and overload, beside FastAPI, MLServer, Triton", serve::run),
 ];
 
 fn usage() -> String {
@@ -63,6 +65,7 @@ fn main() -> ExitCode {
     let words: Vec<_> = words.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
         [ours::WORD, rest @ ..] => ours::serve(rest),
+        [serve::BARE, rest @ ..] => serve::serve_bare(rest),
         [] | ["help" | "--help" | "-h"] => {
             println!("{}", usage());
             Ok(())

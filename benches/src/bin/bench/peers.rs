@@ -131,7 +131,8 @@ fn shown(folder: &Path) -> String {
     folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-fn run(command: &mut Command, what: &str) -> Result<(), Failure> {
+/// Runs a command of the set-up; what it prints to standard error is shown.
+pub(crate) fn run(command: &mut Command, what: &str) -> Result<(), Failure> {
     let status = command.stdout(Stdio::null()).status();
     let status = status.map_err(|cause| format!("{what}: {cause}"))?;
     if !status.success() {
