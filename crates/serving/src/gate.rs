@@ -16,6 +16,11 @@ pub struct Gate {
     queued: Duration,
 }
 
+/// What is kept back of the time that is left: this part of the wait, by which the prediction of a
+/// whole queue may be off. Without it a full queue is one of requests that end a moment too late,
+/// many of them when they have been computed.
+const WAIT_MARGIN: u32 = 4;
+
 /// What a request asks of the lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Work {
@@ -74,11 +79,21 @@ impl Gate {
         Self { lanes: lanes.max(1), requests_max, requests: 0, queued: Duration::ZERO }
     }
 
-    /// May this work start?
+    /// May this work start? If so, it is queued.
+    pub fn offer(&mut self, now: Instant, work: Work, deadline: Instant) -> Verdict {
+        let verdict = self.judge(now, work, deadline);
+        if verdict == Verdict::Admit {
+            self.requests += 1;
+            self.queued = self.queued.saturating_add(work.cost);
+        }
+        verdict
+    }
+
+    /// What [`Gate::offer`] would say; nothing is queued.
     ///
     /// An empty gate admits whatever is not late already: a prediction may be wrong, and only a
     /// measurement can mend it.
-    pub fn offer(&mut self, now: Instant, work: Work, deadline: Instant) -> Verdict {
+    pub fn judge(&self, now: Instant, work: Work, deadline: Instant) -> Verdict {
         let wait = self.wait();
         let shed = |reason| Verdict::Shed { retry_after: wait, reason };
         if self.requests >= self.requests_max {
@@ -87,11 +102,10 @@ impl Gate {
         let left = deadline.saturating_duration_since(now);
         let own = work.piece.max(work.cost / self.lanes);
         let is_idle = self.requests == 0;
-        if left.is_zero() || (wait.saturating_add(own) > left && !is_idle) {
+        let ends_after = wait.saturating_add(wait / WAIT_MARGIN).saturating_add(own);
+        if left.is_zero() || (ends_after > left && !is_idle) {
             return shed(ShedReason::Deadline);
         }
-        self.requests += 1;
-        self.queued = self.queued.saturating_add(work.cost);
         Verdict::Admit
     }
 

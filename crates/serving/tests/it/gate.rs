@@ -60,10 +60,12 @@ fn refuses_what_cannot_finish_in_time() {
         1,
         100,
         &[
-            (Offer(0, 50, 100), "admit"),
-            (Offer(0, 50, 100), "admit"),
-            (Offer(0, 50, 100), "deadline 100"),
-            (Offer(0, 50, 150), "admit"),
+            (Offer(0, 50, 50), "admit"),
+            // A quarter of the wait is kept back.
+            (Offer(0, 50, 112), "deadline 50"),
+            (Offer(0, 50, 113), "admit"),
+            (Offer(0, 50, 174), "deadline 100"),
+            (Offer(0, 50, 175), "admit"),
         ],
     );
 }
@@ -75,12 +77,12 @@ fn takes_more_when_work_is_done() {
         100,
         &[
             (Offer(0, 80, 100), "admit"),
-            (Offer(0, 40, 100), "deadline 80"),
+            (Offer(0, 40, 115), "deadline 80"),
             (Progress(20), ""),
-            (Offer(0, 40, 100), "admit"),
+            (Offer(0, 40, 115), "admit"),
             (Leave(60), ""),
-            (Offer(50, 10, 100), "admit"),
-            (Offer(50, 10, 100), "deadline 50"),
+            (Offer(50, 10, 110), "admit"),
+            (Offer(50, 10, 110), "deadline 50"),
         ],
     );
 }
@@ -92,14 +94,14 @@ fn threads_share_the_queue_but_not_one_piece() {
         100,
         &[
             (Offer(0, 100, 100), "admit"),
-            (Offer(0, 100, 150), "admit"),
+            (Offer(0, 100, 163), "admit"),
             (Offer(0, 10, 100), "deadline 100"),
             (Leave(100), ""),
             (Leave(100), ""),
             (Offer(0, 20, 100), "admit"),
             (Pieces(0, 150, 1, 100), "admit"),
             (Pieces(0, 40, 30, 100), "deadline 85"),
-            (Pieces(0, 20, 1, 100), "admit"),
+            (Pieces(0, 20, 1, 117), "admit"),
         ],
     );
 }
