@@ -1,6 +1,7 @@
 //! The compute lane: threads that do what would hold up the reactor.
 //!
-//! First in, first out; the thread that fell asleep last is woken first, its caches are warm.
+//! First in, first out; the thread that fell asleep last is woken first, its caches are warm. Where
+//! they share a core with the reactor they give way to it: see [`step_back`].
 //! The queue has no bound of its own: nothing is put in it that `serving::Gate` has not admitted.
 
 use std::collections::VecDeque;
@@ -10,6 +11,10 @@ use std::thread::{self, JoinHandle, Thread};
 
 /// A piece of work, about a millisecond long.
 pub(crate) type Task = Box<dyn FnOnce() + Send>;
+
+/// A core that is computing is given to a thread that wakes up there when it has run for its share
+/// of a time slice of some 3 ms: a third of a millisecond at this niceness, all of it at 0.
+const COMPUTE_NICENESS: i32 = 10;
 
 /// The queue. Clones are the same queue; tasks may hold one.
 #[derive(Debug, Clone)]
@@ -53,7 +58,10 @@ impl Lane {
         for index in 0..lanes {
             let shared = Arc::clone(&shared);
             let thread = thread::Builder::new().name(format!("compute-{index}"));
-            threads.threads.push(thread.spawn(move || shared.work())?);
+            threads.threads.push(thread.spawn(move || {
+                step_back(COMPUTE_NICENESS);
+                shared.work();
+            })?);
         }
         Ok((Self { shared }, threads))
     }
@@ -137,6 +145,16 @@ impl Shared {
             thread::park();
         }
     }
+}
+
+/// Makes this thread nicer than those that answer callers. Where that is not possible for one thread
+/// alone it stays as it is.
+pub(crate) fn step_back(niceness: i32) {
+    // Linux counts niceness by thread; elsewhere it is the process's.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::nice(niceness);
+    #[cfg(not(target_os = "linux"))]
+    let _ = niceness;
 }
 
 #[cfg(test)]

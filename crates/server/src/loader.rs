@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use crate::bench::Bench;
 use crate::deploy_error::DeployError;
 use crate::error::Refusal;
+use crate::lane;
 
 /// Where an artifact comes from.
 #[derive(Debug)]
@@ -100,6 +101,9 @@ pub(crate) struct Loader {
     jobs: mpsc::Sender<Job>,
 }
 
+/// A swap takes no time from predictions where both want the same core: nicer than who computes.
+const NICENESS: i32 = 15;
+
 /// How often the thread looks whether a retired model is in use still.
 const RETIRE_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -107,7 +111,10 @@ impl Loader {
     /// Starts the thread. It ends when the loader is dropped.
     pub(crate) fn start(bench: Arc<Bench>) -> std::io::Result<Self> {
         let (jobs, receiver) = mpsc::channel();
-        thread::Builder::new().name("loader".to_owned()).spawn(move || work(&bench, &receiver))?;
+        thread::Builder::new().name("loader".to_owned()).spawn(move || {
+            lane::step_back(NICENESS);
+            work(&bench, &receiver);
+        })?;
         Ok(Self { jobs })
     }
 
