@@ -60,6 +60,9 @@ fn compare(started: &Settings, applied: &Settings, settings: &Settings) -> Wante
     if settings.server.cache.except != started.server.cache.except {
         needs_restart.push("[[model]] cache".to_owned());
     }
+    if settings.server.models != started.server.models {
+        needs_restart.push("[[model]] slo_ms, weight, oip_layout, oip_datatype".to_owned());
+    }
     let is_gone = |name: &&String| settings.models.iter().all(|model| model.name != **name);
     let names = applied.models.iter().map(|model| &model.name);
     Wanted {

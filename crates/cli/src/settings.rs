@@ -5,31 +5,27 @@
 
 mod admin;
 mod cache;
+mod model;
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use stemson_server::{Config, GrpcListener, JwksSource, MetricsCompat, PredictionLogFormat};
+use stemson_server::{
+    Config, GrpcListener, JwksSource, MetricsCompat, ModelConfig, PredictionLogFormat,
+};
 use toml::{Table, Value};
 
 use crate::failure::Failure;
 use crate::terminal::say;
+pub(crate) use model::ModelEntry;
 
 /// What the server is told.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Settings {
     pub(crate) server: Config,
     pub(crate) models: Vec<ModelEntry>,
-}
-
-/// A model to serve from the start.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ModelEntry {
-    pub(crate) name: String,
-    /// A MOJO, or a folder of versions.
-    pub(crate) path: PathBuf,
 }
 
 /// One key of a section.
@@ -477,8 +473,14 @@ impl Settings {
             match (section.as_str(), content) {
                 ("model", Value::Array(models)) => {
                     for model in models {
-                        let entry = model_entry(path, base, model)?;
-                        self.read_cached(path, &entry.name, model)?;
+                        let model::Read { entry, config, is_cached } =
+                            model::read(path, base, model)?;
+                        if !is_cached {
+                            self.server.cache.except.push(entry.name.clone());
+                        }
+                        if config != ModelConfig::default() {
+                            self.server.models.insert(entry.name.clone(), config);
+                        }
                         self.models.push(entry);
                     }
                 }
@@ -501,22 +503,6 @@ impl Settings {
                         &SECTIONS,
                     ));
                 }
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether a model's answers are kept: they are unless it says otherwise.
-    fn read_cached(&mut self, path: &Path, name: &str, model: &Value) -> Result<(), Failure> {
-        match model.get("cache") {
-            None | Some(Value::Boolean(true)) => {}
-            Some(Value::Boolean(false)) => self.server.cache.except.push(name.to_owned()),
-            Some(other) => {
-                return Err(Failure::input(format!(
-                    "{}: `cache` of the [[model]] {name} is {}, expected true or false",
-                    path.display(),
-                    render(other)
-                )));
             }
         }
         Ok(())
@@ -609,12 +595,9 @@ impl Settings {
             text.push('\n');
         }
         for model in &self.models {
-            let path = Value::String(model.path.display().to_string());
-            let name = Value::String(model.name.clone());
-            text.extend(["[[model]]\nname = ", &render(&name), "\npath = ", &render(&path), "\n"]);
-            if self.server.cache.except.contains(&model.name) {
-                text.push_str("cache = false\n");
-            }
+            let config = self.server.models.get(&model.name).copied().unwrap_or_default();
+            let is_cached = !self.server.cache.except.contains(&model.name);
+            text.push_str(&model::render_model(model, config, is_cached));
             text.push('\n');
         }
         text.truncate(text.trim_end().len());
@@ -628,27 +611,6 @@ impl Key {
         let section = if self.section.is_empty() { "" } else { &format!("{}_", self.section) };
         format!("STEMSON_{section}{}", self.name).to_ascii_uppercase()
     }
-}
-
-fn model_entry(path: &Path, base: &Path, value: &Value) -> Result<ModelEntry, Failure> {
-    const NAMES: [&str; 3] = ["name", "path", "cache"];
-    let shown = path.display();
-    let Value::Table(keys) = value else {
-        return Err(Failure::input(format!(
-            "{shown}: `model` is {}, expected [[model]]",
-            render(value)
-        )));
-    };
-    if let Some(name) = keys.keys().find(|name| !NAMES.contains(&name.as_str())) {
-        return Err(unknown(&format!("{shown}: unknown key `{name}` in [[model]]"), name, &NAMES));
-    }
-    let text = |name: &str| {
-        keys.get(name).and_then(Value::as_str).map(str::to_owned).ok_or_else(|| {
-            Failure::input(format!("{shown}: a [[model]] has no text `{name}`"))
-                .hint("each has a `name` and a `path`")
-        })
-    };
-    Ok(ModelEntry { name: text("name")?, path: base.join(text("path")?) })
 }
 
 fn unknown(message: &str, name: &str, known: &[&str]) -> Failure {

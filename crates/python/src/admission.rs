@@ -44,7 +44,7 @@ impl Admission {
         // What is no number leaves no time.
         let allowed = Duration::try_from_secs_f64(seconds.clamp(0.0, YEAR_SECONDS));
         let deadline = now.checked_add(allowed.unwrap_or_default()).unwrap_or(now);
-        match self.gate().offer(now, Work::whole(cost), deadline) {
+        match self.gate().offer(0, now, Work::whole(cost), deadline) {
             Verdict::Admit => cost.as_secs_f64(),
             // Never -0.0, which would look admitted.
             Verdict::Shed { retry_after, .. } => -retry_after.as_secs_f64().max(1e-3),
@@ -54,7 +54,7 @@ impl Admission {
     /// Ends admitted work: its predicted seconds, what it was offered as, and the seconds that it
     /// took, 0 if it was given up.
     fn leave(&self, predicted: f64, rows: usize, asked: usize, took: f64) {
-        self.gate().leave(Duration::try_from_secs_f64(predicted).unwrap_or_default());
+        self.gate().leave(0, Duration::try_from_secs_f64(predicted).unwrap_or_default());
         if let Ok(took) = Duration::try_from_secs_f64(took)
             && !took.is_zero()
         {

@@ -1,5 +1,6 @@
 //! What a server is told before it starts.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use crate::download::DownloadConfig;
 use crate::folder::ModelFolder;
 use crate::log::LogConfig;
 use crate::metrics_compat::MetricsCompat;
+use crate::models::ModelConfig;
 use crate::otlp::OtlpConfig;
 use crate::prediction_log::PredictionLogConfig;
 use crate::store::StoreError;
@@ -38,6 +40,8 @@ pub struct Config {
     pub drain_delay: Duration,
     /// Deadline of a request that names none.
     pub slo: Duration,
+    /// What single models say otherwise (`[[model]]`).
+    pub models: BTreeMap<String, ModelConfig>,
     /// Bounds.
     pub limits: Limits,
     /// Folders from which a swap may take an artifact by path.
@@ -137,6 +141,7 @@ impl Default for Config {
             drain: Duration::from_secs(20),
             drain_delay: Duration::ZERO,
             slo: Duration::from_secs(1),
+            models: BTreeMap::new(),
             limits: Limits::default(),
             artifact_roots: Vec::new(),
             downloads: DownloadConfig::default(),

@@ -21,6 +21,7 @@ use crate::live::SharedLive;
 use crate::loader::Loader;
 use crate::metrics::Metrics;
 use crate::metrics_compat::MetricsCompat;
+use crate::models::Models;
 use crate::otlp::Exporter;
 use crate::prediction_log::PredictionLog;
 use crate::request_id::RequestIds;
@@ -54,6 +55,7 @@ pub(crate) struct Context {
     pub(crate) cache: Option<Arc<PredictionCache>>,
     pub(crate) prediction_log: Arc<PredictionLog>,
     pub(crate) exporter: Option<Arc<Exporter>>,
+    pub(crate) models: Models,
     /// For the bodies that are on their way.
     pub(crate) bodies: Budget,
     pub(crate) ids: RequestIds,
@@ -72,6 +74,11 @@ impl Context {
 
     pub(crate) fn limits(&self) -> Limits {
         self.live.load().limits
+    }
+
+    /// Deadline of a request of the model that names none.
+    pub(crate) fn slo(&self, model: &str) -> Duration {
+        self.models.slo(model).unwrap_or_else(|| self.live.load().slo)
     }
 
     /// How a request uses the prediction cache, if it does.
@@ -164,6 +171,8 @@ pub(crate) struct SharedGate(Arc<Mutex<Gate>>);
 #[derive(Debug)]
 pub(crate) struct Admitted {
     gate: SharedGate,
+    /// Of the lane; see `Models::flow`.
+    pub(crate) flow: usize,
     rest: Mutex<Duration>,
 }
 
@@ -174,12 +183,15 @@ impl SharedGate {
 
     pub(crate) fn offer(
         &self,
+        flow: usize,
         now: Instant,
         work: Work,
         deadline: Instant,
     ) -> Result<Admitted, Refusal> {
-        match self.with(|gate| gate.offer(now, work, deadline)) {
-            Verdict::Admit => Ok(Admitted { gate: self.clone(), rest: Mutex::new(work.cost) }),
+        match self.with(|gate| gate.offer(flow, now, work, deadline)) {
+            Verdict::Admit => {
+                Ok(Admitted { gate: self.clone(), flow, rest: Mutex::new(work.cost) })
+            }
             Verdict::Shed { retry_after, reason } => Err(Refusal::Shed { retry_after, reason }),
         }
     }
@@ -201,13 +213,13 @@ impl Admitted {
         let mut rest = self.rest.lock().unwrap_or_else(PoisonError::into_inner);
         let part = cost.min(*rest);
         *rest -= part;
-        self.gate.with(|gate| gate.progress(part));
+        self.gate.with(|gate| gate.progress(self.flow, part));
     }
 }
 
 impl Drop for Admitted {
     fn drop(&mut self) {
         let rest = *self.rest.get_mut().unwrap_or_else(PoisonError::into_inner);
-        self.gate.with(|gate| gate.leave(rest));
+        self.gate.with(|gate| gate.leave(self.flow, rest));
     }
 }

@@ -1,13 +1,17 @@
 //! The compute lane: threads that do what would hold up the reactor.
 //!
-//! First in, first out; the thread that fell asleep last is woken first, its caches are warm. Where
-//! they share a core with the reactor they give way to it: see [`step_back`].
+//! Models share it by weight ([`FairQueue`]), and a model's work is done first in, first out. The
+//! thread that fell asleep last is woken first, its caches are warm. Where they share a core with the
+//! reactor they give way to it: see [`step_back`].
 //! The queue has no bound of its own: nothing is put in it that `serving::Gate` has not admitted.
 
-use std::collections::VecDeque;
+use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle, Thread};
+use std::time::Duration;
+
+use stemson_serving::FairQueue;
 
 /// A piece of work, about a millisecond long.
 pub(crate) type Task = Box<dyn FnOnce() + Send>;
@@ -31,14 +35,12 @@ pub(crate) struct LaneThreads {
     threads: Vec<JoinHandle<()>>,
 }
 
-#[derive(Default)]
 struct Shared {
     state: Mutex<State>,
 }
 
-#[derive(Default)]
 struct State {
-    queue: VecDeque<Task>,
+    queue: FairQueue<Task>,
     /// Threads that sleep, the last one to fall asleep last.
     asleep: Vec<Thread>,
     is_closed: bool,
@@ -51,9 +53,14 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Lane {
-    /// A lane of `lanes` threads.
-    pub(crate) fn start(lanes: usize) -> std::io::Result<(Self, LaneThreads)> {
-        let shared = Arc::<Shared>::default();
+    /// A lane of `lanes` threads, with a flow for each weight; none: one flow.
+    pub(crate) fn start(
+        lanes: usize,
+        weights: &[NonZeroU32],
+    ) -> std::io::Result<(Self, LaneThreads)> {
+        let queue = FairQueue::new(weights);
+        let state = State { queue, asleep: Vec::new(), is_closed: false };
+        let shared = Arc::new(Shared { state: Mutex::new(state) });
         let mut threads = LaneThreads { shared: Arc::clone(&shared), threads: Vec::new() };
         for index in 0..lanes {
             let shared = Arc::clone(&shared);
@@ -66,27 +73,27 @@ impl Lane {
         Ok((Self { shared }, threads))
     }
 
-    /// Puts a task at the end of the queue.
-    pub(crate) fn push(&self, task: Task) {
-        self.put([task], |queue, [task]| queue.push_back(task));
+    /// Puts a task, predicted to take `cost`, at the end of its flow.
+    pub(crate) fn push(&self, flow: usize, cost: Duration, task: Task) {
+        self.put(|queue| queue.push_back(flow, cost, task));
     }
 
-    /// Puts tasks in front of the queue, in their order: the rest of a request whose turn it is.
-    pub(crate) fn push_front(&self, tasks: Vec<Task>) {
-        self.put(tasks, |queue, tasks| {
-            for task in tasks.into_iter().rev() {
-                queue.push_front(task);
+    /// Puts tasks in front of their flow, in their order: the rest of a request whose turn it is.
+    pub(crate) fn push_front(&self, flow: usize, tasks: Vec<(Duration, Task)>) {
+        self.put(|queue| {
+            for (cost, task) in tasks.into_iter().rev() {
+                queue.push_front(flow, cost, task);
             }
         });
     }
 
-    fn put<T>(&self, tasks: T, put: impl FnOnce(&mut VecDeque<Task>, T)) {
+    fn put(&self, put: impl FnOnce(&mut FairQueue<Task>)) {
         let wake = {
             let mut state = self.shared.lock();
             if state.is_closed {
                 return;
             }
-            put(&mut state.queue, tasks);
+            put(&mut state.queue);
             let n = state.queue.len().min(state.asleep.len());
             let keep = state.asleep.len() - n;
             state.asleep.split_off(keep)
@@ -102,7 +109,10 @@ impl Drop for LaneThreads {
         let (asleep, forgotten) = {
             let mut state = self.shared.lock();
             state.is_closed = true;
-            (std::mem::take(&mut state.asleep), std::mem::take(&mut state.queue))
+            (
+                std::mem::take(&mut state.asleep),
+                std::mem::replace(&mut state.queue, FairQueue::new(&[])),
+            )
         };
         drop(forgotten);
         asleep.iter().for_each(Thread::unpark);
@@ -134,7 +144,7 @@ impl Shared {
             if state.is_closed {
                 return None;
             }
-            if let Some(task) = state.queue.pop_front() {
+            if let Some(task) = state.queue.pop() {
                 return Some(task);
             }
             // Parking may end without reason: the name is on the list once at most.
@@ -165,14 +175,18 @@ mod tests {
 
     #[test]
     fn does_everything_once_and_survives_panics() {
-        let (lane, _threads) = Lane::start(3).expect("threads");
+        let (lane, _threads) = Lane::start(3, &[]).expect("threads");
         let (sender, receiver) = mpsc::channel();
         for n in 0..1_000 {
             let sender = sender.clone();
-            lane.push(Box::new(move || {
-                assert_ne!(n % 100, 7, "as a mistake of ours would");
-                sender.send(n).expect("somebody waits");
-            }));
+            lane.push(
+                0,
+                Duration::ZERO,
+                Box::new(move || {
+                    assert_ne!(n % 100, 7, "as a mistake of ours would");
+                    sender.send(n).expect("somebody waits");
+                }),
+            );
         }
         drop(sender);
         let mut done: Vec<i32> = receiver.iter().collect();
@@ -183,7 +197,7 @@ mod tests {
 
     #[test]
     fn keeps_the_order_and_lets_the_rest_of_a_request_go_first() {
-        let (lane, _threads) = Lane::start(1).expect("a thread");
+        let (lane, _threads) = Lane::start(1, &[]).expect("a thread");
         let (sender, receiver) = mpsc::channel();
         let (open, gate) = mpsc::channel::<()>();
         let task = |n: u32| -> Task {
@@ -191,14 +205,18 @@ mod tests {
             Box::new(move || sender.send(n).expect("somebody waits"))
         };
         let (begun, has_begun) = mpsc::channel();
-        lane.push(Box::new(move || {
-            begun.send(()).expect("somebody waits");
-            let _ = gate.recv();
-        }));
+        lane.push(
+            0,
+            Duration::ZERO,
+            Box::new(move || {
+                begun.send(()).expect("somebody waits");
+                let _ = gate.recv();
+            }),
+        );
         has_begun.recv().expect("the thread begins");
-        lane.push(task(3));
-        lane.push(task(4));
-        lane.push_front(vec![task(1), task(2)]);
+        lane.push(0, Duration::ZERO, task(3));
+        lane.push(0, Duration::ZERO, task(4));
+        lane.push_front(0, [task(1), task(2)].map(|task| (Duration::ZERO, task)).into());
         open.send(()).expect("the thread waits");
         let order: Vec<u32> = receiver.iter().take(4).collect();
         assert_eq!(order, [1, 2, 3, 4]);

@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::num::NonZeroU32;
 use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -16,7 +17,7 @@ use stemson_serving::Work;
 
 use crate::auth::{Entrance, Visitor};
 use crate::context::{Admitted, Context};
-use crate::{CacheConfig, Config, GrpcListener, Limits, Server, front, routes};
+use crate::{CacheConfig, Config, GrpcListener, Limits, ModelConfig, Server, front, routes};
 
 pub(crate) const MODEL: &[u8] = include_bytes!(concat!(
     env!("CARGO_MANIFEST_DIR"),
@@ -33,16 +34,19 @@ pub(crate) struct Held {
 
 impl Held {
     pub(crate) fn new(limits: Limits) -> Self {
+        Self::with(Config { limits, ..Config::default() })
+    }
+
+    fn with(config: Config) -> Self {
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
         let config = Config {
             http: any_port,
             grpc: GrpcListener::Off,
             admin: any_port,
             compute_threads: 1,
-            limits,
             // What a swap warms is cheap, and its answers are not kept; see `make_dear`.
             cache: CacheConfig { min_cost: Duration::from_micros(500), ..CacheConfig::default() },
-            ..Config::default()
+            ..config
         };
         let server = Server::bind(config).expect("free ports");
         drop(server.deploy("churn", MODEL, "test").expect("a model"));
@@ -65,13 +69,17 @@ impl Held {
     pub(crate) fn occupy(&self, cost: Duration) -> Admitted {
         let now = Instant::now();
         let deadline = now + Duration::from_hours(1);
-        self.context.gate.offer(now, Work::whole(cost), deadline).expect("admitted")
+        self.context.gate.offer(0, now, Work::whole(cost), deadline).expect("admitted")
     }
 
     /// Asks for `rows` predictions.
     pub(crate) async fn ask(&self, rows: usize, timeout_ms: &str) -> Reply {
+        self.ask_model("churn", rows, timeout_ms).await
+    }
+
+    async fn ask_model(&self, model: &str, rows: usize, timeout_ms: &str) -> Reply {
         let instances = vec!["{\"x1\":1.5,\"c3\":\"red\"}"; rows].join(",");
-        let request = Request::post("/v1/models/churn:predict")
+        let request = Request::post(format!("/v1/models/{model}:predict"))
             .header("x-request-timeout", timeout_ms)
             .body(Body::from(format!("{{\"instances\":[{instances}]}}")))
             .expect("a request");
@@ -115,10 +123,11 @@ impl Reply {
 pub(crate) fn hold(context: &Context) -> Sender<()> {
     let (let_go, wait) = mpsc::channel();
     let (begun, has_begun) = mpsc::channel();
-    context.lane.push(Box::new(move || {
+    let task = Box::new(move || {
         begun.send(()).expect("the test waits");
         let _ = wait.recv();
-    }));
+    });
+    context.lane.push(0, Duration::ZERO, task);
     has_begun.recv().expect("the thread begins");
     let_go
 }
@@ -246,4 +255,37 @@ fn nothing_is_computed_for_a_caller_who_has_gone() {
     let (text, _) = held.context.metrics.render(&held.context.deployments, false);
     assert!(text.contains("outcome=\"cancelled\"} 1"), "{text}");
     assert!(!text.contains("stemson_rows_total{"), "{text}");
+}
+
+/// Both ask for the same work at the same time, and the lane has one thread: of the first eight that
+/// are done, six are those of the model of weight 3.
+#[test]
+fn models_share_the_lane_by_weight() {
+    const EACH: usize = 8;
+    let of = |weight| ModelConfig { weight: NonZeroU32::new(weight), ..ModelConfig::default() };
+    let models = [("churn".to_owned(), of(1)), ("heavy".to_owned(), of(3))].into();
+    let mut held = Held::with(Config { models, ..Config::default() });
+    drop(held.server.deploy("heavy", MODEL, "test").expect("a model"));
+    make_dear(&held);
+    let order = Mutex::new(Vec::new());
+    let let_go = held.let_go.take();
+    runtime().block_on(async {
+        let ask = async |model: &'static str| {
+            assert_eq!(held.ask_model(model, MANY, "6000000").await.status, 200);
+            order.lock().expect("no panic").push(model);
+        };
+        let churn = std::iter::repeat_n("churn", EACH);
+        let asked = churn.chain(std::iter::repeat_n("heavy", EACH)).map(ask);
+        let all = futures_util::future::join_all(asked);
+        let opened = async {
+            while held.context.gate.requests() < 2 * EACH {
+                tokio::task::yield_now().await;
+            }
+            drop(let_go);
+        };
+        tokio::join!(all, opened);
+    });
+    let order = order.into_inner().expect("no panic");
+    let heavy = order[..EACH].iter().filter(|model| **model == "heavy").count();
+    assert_eq!(heavy, 6, "{order:?}");
 }

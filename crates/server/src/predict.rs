@@ -159,10 +159,11 @@ pub(crate) async fn predict<C: Call>(
     let allowed = clock.allowed(call.timeout());
     let deadline = clock.deadline(allowed);
     let asked = context.asked(model, &rows);
+    let flow = context.models.flow(model.as_str());
     let is_shared = rows.len() <= SHARED_ROWS_MAX && rows.cells() <= SHARED_CELLS_MAX;
     if let Some(asked) = asked.as_ref().filter(|_| is_shared) {
-        let (asked, within) =
-            (asked.clone(), Within { allowed, deadline, wants_raw: clock.wants_raw });
+        let wants_raw = clock.wants_raw;
+        let (asked, within) = (asked.clone(), Within { allowed, deadline, wants_raw, flow });
         return share(context, call, rows, asked, decoding, within).await;
     }
     let cost = rows.cost();
@@ -170,12 +171,12 @@ pub(crate) async fn predict<C: Call>(
     if work.cost <= INLINE_TIME && asked.is_none() {
         return score_inline(&call, rows, decoding, clock.wants_raw);
     }
-    let admitted = context.gate.offer(Instant::now(), work, deadline)?;
+    let admitted = context.gate.offer(flow, Instant::now(), work, deadline)?;
     let revision = rows.revision();
     let (job, answer) = Job::new(context, revision, call, admitted, clock, (allowed, deadline));
     job.state().decoding = decoding;
-    for task in job.pieces(rows, asked) {
-        context.lane.push(task);
+    for (cost, task) in job.pieces(rows, asked) {
+        context.lane.push(flow, cost, task);
     }
     drop(job);
     match tokio::time::timeout_at(deadline.into(), answer).await {
@@ -217,6 +218,8 @@ struct Within {
     allowed: Duration,
     deadline: Instant,
     wants_raw: bool,
+    /// Whose share of the lane it takes.
+    flow: usize,
 }
 
 /// Looks for the answers of a few rows, and has computed what nobody has.
@@ -234,7 +237,7 @@ async fn share<C: Call>(
     let landed = if flown.is_quick() {
         flown.compute()
     } else {
-        let landed = flown.fly(context, piece_rows_max, within.deadline).await;
+        let landed = flown.fly(context, piece_rows_max, (within.flow, within.deadline)).await;
         landed.map_err(|lacking| match lacking {
             Lacking::Time => Refusal::DeadlineMissed { timeout: within.allowed },
             Lacking::Capacity(refusal) => refusal,
@@ -260,18 +263,19 @@ async fn encode_on_lane<C: Call>(
     call: C,
     scored: Scored,
     bytes: usize,
-    Within { allowed, deadline, .. }: Within,
+    Within { allowed, deadline, flow, .. }: Within,
 ) -> Result<C::Reply, Refusal> {
     let cost = Duration::from_nanos(NS_PER_ANSWER_BYTE.saturating_mul(bytes as u64));
-    let admitted = context.gate.offer(Instant::now(), Work::whole(cost), deadline)?;
+    let admitted = context.gate.offer(flow, Instant::now(), Work::whole(cost), deadline)?;
     let (reply, encoded) = oneshot::channel();
-    context.lane.push(Box::new(move || {
+    let task = Box::new(move || {
         // Nobody may be left to hear it.
         if !reply.is_closed() {
             drop(reply.send(call.encode(&scored)));
         }
         drop(admitted);
-    }));
+    });
+    context.lane.push(flow, cost, task);
     match tokio::time::timeout_at(deadline.into(), encoded).await {
         Ok(encoded) => encoded.unwrap_or(Err(Refusal::Panicked)),
         Err(_) => Err(Refusal::DeadlineMissed { timeout: allowed }),
@@ -291,10 +295,11 @@ async fn on_lane_whole<C: Call>(
     let allowed = clock.allowed(call.timeout());
     let deadline = clock.deadline(allowed);
     let work = Work::whole(revision.byte_cost().predict(call.weight(&body)));
-    let admitted = context.gate.offer(Instant::now(), work, deadline)?;
+    let flow = context.models.flow(model.as_str());
+    let admitted = context.gate.offer(flow, Instant::now(), work, deadline)?;
     let (job, answer) = Job::new(context, &revision, call, admitted, clock, (allowed, deadline));
     let cache = context.cache.clone().map(|cache| (cache, model.clone()));
-    context.lane.push(Box::new(move || job.decode(&body, clock, cache)));
+    context.lane.push(flow, work.cost, Box::new(move || job.decode(&body, clock, cache)));
     // No timer here: only the body says how long the caller waits. The job looks at the clock
     // before each of its pieces.
     answer.await.unwrap_or(Err(Refusal::Panicked))
@@ -370,7 +375,7 @@ impl<C: Call> Job<C> {
     }
 
     /// One task for each piece of `rows`; without rows one that answers.
-    fn pieces(self: &Arc<Self>, rows: Rows, asked: Option<Asked>) -> Vec<Task> {
+    fn pieces(self: &Arc<Self>, rows: Rows, asked: Option<Asked>) -> Vec<(Duration, Task)> {
         let ask = rows.ask();
         let mut pieces = rows.into_pieces();
         if pieces.is_empty() {
@@ -383,9 +388,10 @@ impl<C: Call> Job<C> {
             state.scored.resize_with(pieces.len(), || None);
             state.missing = pieces.len();
         }
-        let task = |(index, piece): (usize, Batch)| -> Task {
+        let cost = self.revision.cost_of(ask.options);
+        let task = |(index, piece): (usize, Batch)| -> (Duration, Task) {
             let job = Arc::clone(self);
-            Box::new(move || job.score(index, piece))
+            (cost.predict(piece.len()), Box::new(move || job.score(index, piece)))
         };
         pieces.into_iter().enumerate().map(task).collect()
     }
@@ -414,7 +420,7 @@ impl<C: Call> Job<C> {
         match decoded {
             Ok(()) => {
                 let asked = cache.and_then(|(cache, model)| cache.ask(&model, &rows));
-                self.lane.push_front(self.pieces(rows, asked));
+                self.lane.push_front(self.admitted.flow, self.pieces(rows, asked));
             }
             Err(refusal) => self.answer(Err(refusal)),
         }

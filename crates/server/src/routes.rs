@@ -174,7 +174,7 @@ pub(crate) async fn answer<C: Call>(
     let call = Tap::wrap(tap.as_ref(), call);
     let answer = async {
         let (body, patience) = body.await?;
-        let slo = context.live.load().slo;
+        let slo = context.slo(deployment.name().as_str());
         let (complete, wants_raw) = (Instant::now(), chosen.shadow.is_some());
         let clock = Clock { arrival, complete, patience, slo, wants_raw };
         predict::predict(context, deployment.name(), revision, call, body, clock).await

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::Bytes;
-use stemson_serving::{Deployments, Gate, Swap};
+use stemson_serving::{Deployments, Swap};
 use tokio::runtime::{self, Handle};
 use tokio::sync::{Notify, Semaphore, watch};
 
@@ -30,6 +30,7 @@ use crate::listen::{Door, Phase};
 use crate::live::{Live, Taker, Wanted};
 use crate::loader::{Loader, Order, Place, Source};
 use crate::metrics::Metrics;
+use crate::models::Models;
 use crate::notify;
 use crate::otlp::Exporter;
 use crate::prediction_log::PredictionLog;
@@ -97,9 +98,10 @@ impl Server {
         let live = Live::new(&config).map_err(StartError::Downloads)?;
         let live = Arc::new(ArcSwap::from_pointee(live));
         let lanes = config.lanes();
-        let (lane, lane_threads) = Lane::start(lanes).map_err(StartError::Thread)?;
-        let gate =
-            Gate::new(u32::try_from(lanes).unwrap_or(u32::MAX), config.limits.queued_requests_max);
+        let models = Models::new(config.models.clone());
+        let (lane, lane_threads) =
+            Lane::start(lanes, models.weights()).map_err(StartError::Thread)?;
+        let gate = models.gate(lanes, config.limits.queued_requests_max);
         let store = Arc::new(Store::open(config.data_dir.as_deref())?);
         let metrics = Arc::new(Metrics::new());
         let prediction_log = Arc::new(PredictionLog::open(&config, &metrics)?);
@@ -133,6 +135,7 @@ impl Server {
             live,
             upkeep: upkeep.orders().clone(),
             cache,
+            models,
             bodies: Budget::new(config.limits.bodies_bytes_max()),
             ids: RequestIds::new(),
             is_draining: AtomicBool::new(false),

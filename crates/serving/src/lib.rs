@@ -8,6 +8,7 @@
 //! - [`Trial`]: whether a canary is as good as the current revision, by what both have answered.
 //! - [`cache`]: which answers are kept, and who computes those that are not.
 //! - [`Gate`]: admission by deadline, from the [`Cost`] that each revision has shown.
+//! - [`FairQueue`]: the order in which admitted work of several models is done, by weight.
 //! - [`Quota`]: how often one caller may ask.
 
 pub mod cache;
@@ -16,6 +17,7 @@ mod compat;
 mod cost;
 mod deployment;
 mod deployments;
+mod fair;
 mod gate;
 mod history;
 #[cfg(test)]
@@ -42,6 +44,7 @@ pub use deployment::{
     SwapRefusal, Warm,
 };
 pub use deployments::Deployments;
+pub use fair::FairQueue;
 pub use gate::{Gate, ShedReason, Verdict, Work};
 pub use history::{
     DeploymentState, Event, EventKind, Journal, JournalError, KnownRevision, RevisionState,

@@ -70,6 +70,17 @@ fn the_cache_is_said_by_file_and_environment_and_shows_no_password() {
 }
 
 #[test]
+fn a_model_says_what_is_its_own() {
+    let own = "[[model]]\nname = \"m\"\npath = \"conf/m.zip\"\nslo_ms = 50\nweight = 3\n\
+               oip_layout = \"matrix\"\noip_datatype = \"FP32\"\n";
+    let settings = read(&own.replace("conf/", ""), &[]).unwrap();
+    let config = settings.server.models["m"];
+    assert_eq!(config.slo, Some(Duration::from_millis(50)));
+    assert_eq!(config.weight.map(std::num::NonZero::get), Some(3));
+    assert!(settings.render().ends_with(own), "{}", settings.render());
+}
+
+#[test]
 fn mistakes_are_named() {
     for (text, environment, words) in [
         ("[server]\nhtp = 1\n", &[][..], "unknown key `htp` in [server]"),
@@ -79,6 +90,18 @@ fn mistakes_are_named() {
         ("[cache]\nbackend = \"disk\"\n", &[], "expected \"none\", \"memory\" or \"redis://"),
         ("[cache]\nredis_min_cost_us = \"never\"\n", &[], "expected \"auto\" or a whole number"),
         ("[[model]]\nname = \"a\"\npath = \"b\"\ncache = 1\n", &[], "expected true or false"),
+        ("[[model]]\nname = \"a\"\npath = \"b\"\nweight = 0\n", &[], "from 1 to 1000"),
+        ("[[model]]\nname = \"a\"\npath = \"b\"\nslo_ms = -1\n", &[], "1 or more"),
+        (
+            "[[model]]\nname = \"a\"\npath = \"b\"\noip_layout = \"table\"\n",
+            &[],
+            "`oip_layout` of the [[model]] a is \"table\", expected \"matrix\"",
+        ),
+        (
+            "[[model]]\nname = \"a\"\npath = \"b\"\noip_datatype = \"fp16\"\n",
+            &[],
+            "expected \"FP32\" or \"FP64\"",
+        ),
         ("[limits]\nrows = -1\n", &[], "rows is -1, expected a whole number"),
         ("[limits]\nbody_mib = 99999999999999999\n", &[], "expected a whole number"),
         ("[[model]]\nname = \"a\"\n", &[], "no text `path`"),

@@ -165,10 +165,10 @@ impl Flown {
         mut self,
         context: &Context,
         piece_rows_max: usize,
-        deadline: Instant,
+        (flow, deadline): (usize, Instant),
     ) -> Result<Landed, Lacking> {
         for attempt in 1..=ATTEMPTS_MAX {
-            self.take_off(context, piece_rows_max, deadline);
+            self.take_off(context, piece_rows_max, (flow, deadline));
             let arrived = self.follow(attempt == ATTEMPTS_MAX);
             match tokio::time::timeout_at(deadline.into(), arrived).await {
                 Ok(arrived) => arrived?,
@@ -195,7 +195,12 @@ impl Flown {
     }
 
     /// Joins the flights of what is missing, and sends the rows that it leads on their way.
-    fn take_off(&mut self, context: &Context, piece_rows_max: usize, deadline: Instant) {
+    fn take_off(
+        &mut self,
+        context: &Context,
+        piece_rows_max: usize,
+        (flow, deadline): (usize, Instant),
+    ) {
         let mut leads = Vec::new();
         let mut batch = self.revision.batch(self.ask.options);
         let now = Instant::now();
@@ -226,6 +231,7 @@ impl Flown {
             gate: context.gate.clone(),
             lane: context.lane.clone(),
             piece_rows_max,
+            flow,
             deadline,
             spent: Arc::clone(&self.spent),
         };
@@ -296,6 +302,8 @@ struct Party {
     gate: SharedGate,
     lane: Lane,
     piece_rows_max: usize,
+    /// Whose share of the lane it takes.
+    flow: usize,
     deadline: Instant,
     spent: Arc<Spent>,
 }
@@ -355,14 +363,14 @@ impl Computation {
         if work.cost <= INLINE_TIME {
             return self.compute(None);
         }
-        match party.gate.offer(Instant::now(), work, party.deadline) {
+        match party.gate.offer(party.flow, Instant::now(), work, party.deadline) {
             Ok(admitted) => {
                 party.spent.pushed_at.get_or_init(Instant::now);
                 let admitted = Arc::new(admitted);
                 for part in self.divide() {
-                    let admitted = Arc::clone(&admitted);
+                    let (admitted, rows) = (Arc::clone(&admitted), part.batch.len());
                     let task: Task = Box::new(move || part.compute(Some(&admitted)));
-                    party.lane.push(task);
+                    party.lane.push(party.flow, cost.predict(rows), task);
                 }
             }
             Err(Refusal::Shed { retry_after, reason }) => {

@@ -143,6 +143,7 @@ impl View<'_> {
         asked: &ModelMetadataRequest,
     ) -> Result<ModelMetadataResponse, Refusal> {
         let (deployment, revision) = self.find(&asked.name, &asked.version)?;
+        let shown = self.context.models.shown(&asked.name);
         let tensor = |TensorShape { name, datatype, shape }| TensorMetadata {
             name,
             datatype: datatype.name().to_owned(),
@@ -153,13 +154,14 @@ impl View<'_> {
             name: asked.name.clone(),
             versions: oip::versions(&deployment).iter().map(u64::to_string).collect(),
             platform: oip::PLATFORM.to_owned(),
-            inputs: oip::inputs(revision.model().schema()).into_iter().map(tensor).collect(),
+            inputs: oip::inputs(revision.model().schema(), shown).into_iter().map(tensor).collect(),
             outputs: oip::outputs(&face).map(tensor).collect(),
         })
     }
 
     fn model_config(self, asked: &ModelConfigRequest) -> Result<ModelConfigResponse, Refusal> {
         let (_, revision) = self.find(&asked.name, &asked.version)?;
+        let shown = self.context.models.shown(&asked.name);
         let model = revision.model();
         let face = revision.prepared(Face::new);
         let input = |TensorShape { name, datatype, shape }| ModelInput {
@@ -187,7 +189,7 @@ impl View<'_> {
             platform: oip::PLATFORM.to_owned(),
             backend: oip::SERVER.to_owned(),
             max_batch_size: 0,
-            input: oip::inputs(model.schema()).into_iter().map(input).collect(),
+            input: oip::inputs(model.schema(), shown).into_iter().map(input).collect(),
             output: oip::outputs(&face).map(output).collect(),
             default_model_filename: "model.zip".to_owned(),
             parameters,

@@ -127,7 +127,7 @@ pub(crate) async fn version_config(
 fn show_config(context: &Context, name: &str, version: Option<&str>) -> Result<Response, Refusal> {
     let deployment = context.deployment(name)?;
     let revision = context::revision(&deployment, version)?;
-    Ok(show(&metadata::config(&deployment, &revision)))
+    Ok(show(&metadata::config(&deployment, &revision, context.models.shown(name))))
 }
 
 /// `GET /v2/trace/setting`.

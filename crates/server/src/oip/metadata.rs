@@ -9,6 +9,7 @@ use super::datatype::Datatype;
 use super::{EXTENSIONS, INPUT, PLATFORM, ROW, SERVER};
 use crate::face::Face;
 use crate::json;
+use crate::models::{OipDatatype, OipLayout};
 
 /// `{"name","version","extensions"}` of the server.
 pub(super) fn server() -> Bytes {
@@ -22,14 +23,14 @@ pub(super) fn server() -> Bytes {
 
 /// The configuration of a revision in Triton's form. Batches have no dimension of their own: the
 /// first one of each tensor is the rows.
-pub(crate) fn config(deployment: &Deployment, revision: &Revision) -> Value {
+pub(crate) fn config(deployment: &Deployment, revision: &Revision, shown: Shown) -> Value {
     let model = revision.model();
     let face = revision.prepared(Face::new);
     let tensor = |name: &str, datatype: Datatype, shape: &[i64]| {
         let word = if datatype == Datatype::Bytes { "STRING" } else { datatype.name() };
         json!({ "name": name, "data_type": format!("TYPE_{word}"), "dims": shape })
     };
-    let inputs = inputs(model.schema());
+    let inputs = inputs(model.schema(), shown);
     let text = |value: &str| json!({ "string_value": value });
     json!({
         "name": deployment.name().as_str(),
@@ -57,8 +58,9 @@ pub(crate) fn config(deployment: &Deployment, revision: &Revision) -> Value {
 
 /// `{"name","versions","platform","inputs","outputs"}` of one revision.
 ///
-/// Inputs are shown as one matrix where all columns are numeric, else column by column.
-pub(super) fn model(deployment: &Deployment, revision: &Revision) -> Bytes {
+/// Unless the configuration says otherwise, inputs are shown as one matrix where all columns are
+/// numeric, else column by column.
+pub(super) fn model(deployment: &Deployment, revision: &Revision, shown: Shown) -> Bytes {
     let model = revision.model();
     let mut out = b"{\"name\":".to_vec();
     json::write_str(&mut out, deployment.name().as_str());
@@ -68,7 +70,9 @@ pub(super) fn model(deployment: &Deployment, revision: &Revision) -> Bytes {
     });
     out.extend_from_slice(format!("],\"platform\":\"{PLATFORM}\",\"inputs\":[").as_bytes());
     let face = revision.prepared(Face::new);
-    json::write_list(&mut out, inputs(model.schema()), |out, input| write_tensor(out, &input));
+    json::write_list(&mut out, inputs(model.schema(), shown), |out, input| {
+        write_tensor(out, &input);
+    });
     out.extend_from_slice(b"],\"outputs\":[");
     json::write_list(&mut out, outputs(&face), |out, output| write_tensor(out, &output));
     let on_request = face.outputs.iter().filter(|tensor| !tensor.is_usual);
@@ -86,15 +90,35 @@ pub(super) fn model(deployment: &Deployment, revision: &Revision) -> Bytes {
     out.into()
 }
 
-/// How the inputs of a model are shown. All layouts are accepted of every model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Layout {
-    /// One matrix of all columns.
-    Matrix,
-    /// Column by column.
-    Columns,
-    /// One text per row, a JSON object.
-    Rows,
+/// How the configuration wants the inputs of a model to be shown, where it says it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Shown {
+    pub(crate) layout: Option<OipLayout>,
+    pub(crate) datatype: Option<OipDatatype>,
+}
+
+impl Shown {
+    /// The layout in which the model is shown. One whose columns are the caller's own has rows only.
+    pub(super) fn layout(self, schema: &Schema) -> OipLayout {
+        if schema.is_open() {
+            return OipLayout::Rows;
+        }
+        self.layout.unwrap_or_else(|| {
+            if features(schema).all(|column| column.kind == Kind::Numeric) {
+                OipLayout::Matrix
+            } else {
+                OipLayout::Columns
+            }
+        })
+    }
+
+    /// The datatype of numbers.
+    pub(super) fn datatype(self) -> Datatype {
+        match self.datatype {
+            Some(OipDatatype::Fp32) => Datatype::Fp32,
+            Some(OipDatatype::Fp64) | None => Datatype::Fp64,
+        }
+    }
 }
 
 /// A tensor as metadata shows it.
@@ -104,16 +128,6 @@ pub(crate) struct TensorShape {
     pub(crate) datatype: Datatype,
     /// -1 for what depends on the request.
     pub(crate) shape: Vec<i64>,
-}
-
-pub(crate) fn layout(schema: &Schema) -> Layout {
-    if schema.is_open() {
-        Layout::Rows
-    } else if features(schema).all(|column| column.kind == Kind::Numeric) {
-        Layout::Matrix
-    } else {
-        Layout::Columns
-    }
 }
 
 /// The columns but the offset.
@@ -139,23 +153,23 @@ pub(crate) fn outputs(face: &Face) -> impl Iterator<Item = TensorShape> {
 }
 
 /// The inputs that a model shows.
-pub(crate) fn inputs(schema: &Schema) -> Vec<TensorShape> {
+pub(crate) fn inputs(schema: &Schema, shown: Shown) -> Vec<TensorShape> {
     let tensor =
         |name: &str, datatype, shape| TensorShape { name: name.to_owned(), datatype, shape };
     let column = |column: &Column| {
         let datatype = match column.kind {
-            Kind::Numeric => Datatype::Fp64,
+            Kind::Numeric => shown.datatype(),
             Kind::Categorical => Datatype::Bytes,
         };
         tensor(&column.name, datatype, vec![-1])
     };
-    match layout(schema) {
-        Layout::Rows => vec![tensor(ROW, Datatype::Bytes, vec![-1])],
-        Layout::Columns => schema.columns().iter().map(column).collect(),
-        Layout::Matrix => {
+    match shown.layout(schema) {
+        OipLayout::Rows => vec![tensor(ROW, Datatype::Bytes, vec![-1])],
+        OipLayout::Columns => schema.columns().iter().map(column).collect(),
+        OipLayout::Matrix => {
             let width = features(schema).count() as i64;
             let offsets = schema.columns().iter().filter(|column| column.role == Role::Offset);
-            let matrix = tensor(INPUT, Datatype::Fp64, vec![-1, width]);
+            let matrix = tensor(INPUT, shown.datatype(), vec![-1, width]);
             std::iter::once(matrix).chain(offsets.map(column)).collect()
         }
     }

@@ -26,7 +26,7 @@ use crate::rows::{Rows, Scored};
 pub(crate) use data::Values;
 pub(crate) use datatype::Datatype;
 pub(crate) use encode::{Output, OutputTensor};
-pub(crate) use metadata::{TensorShape, inputs, outputs, versions};
+pub(crate) use metadata::{Shown, TensorShape, features, inputs, outputs, versions};
 use request::Bounds;
 pub(crate) use request::{InferRequest, OUTPUTS_MAX, Tensor, Terms, Wanted};
 
@@ -80,7 +80,10 @@ pub(crate) async fn model_version(
 fn show_model(context: &Context, name: &str, version: Option<&str>) -> Result<Response, Refusal> {
     let deployment = context.deployment(name)?;
     let revision = context::revision(&deployment, version)?;
-    Ok(json::response(StatusCode::OK, metadata::model(&deployment, &revision)))
+    Ok(json::response(
+        StatusCode::OK,
+        metadata::model(&deployment, &revision, context.models.shown(name)),
+    ))
 }
 
 /// `GET /v2/models/{m}/ready`.
@@ -115,7 +118,7 @@ pub(crate) async fn infer(
     Path(name): Path<String>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let call = Infer::new(&name, request.headers())?;
+    let call = Infer::new(&context, &name, request.headers())?;
     routes::predict(&context, &name, None, "oip", call, request).await
 }
 
@@ -125,7 +128,7 @@ pub(crate) async fn infer_version(
     Path((name, version)): Path<(String, String)>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let call = Infer::new(&name, request.headers())?;
+    let call = Infer::new(&context, &name, request.headers())?;
     routes::predict(&context, &name, Some(&version), "oip", call, request).await
 }
 
@@ -134,13 +137,15 @@ struct Infer {
     model: String,
     /// How many bytes of the body are JSON, if not all.
     json_bytes: Option<usize>,
+    /// What a body without JSON is.
+    shown: Shown,
     id: Option<String>,
     timeout: Option<Duration>,
     outputs: Vec<Output>,
 }
 
 impl Infer {
-    fn new(model: &str, headers: &HeaderMap) -> Result<Self, Refusal> {
+    fn new(context: &Context, model: &str, headers: &HeaderMap) -> Result<Self, Refusal> {
         let json_bytes = headers.get(JSON_BYTES).map(|value| {
             let bytes = value.to_str().ok().and_then(|text| text.trim().parse::<usize>().ok());
             bytes.ok_or_else(|| {
@@ -150,6 +155,7 @@ impl Infer {
         Ok(Self {
             model: model.to_owned(),
             json_bytes: json_bytes.transpose()?,
+            shown: context.models.shown(model),
             id: None,
             timeout: None,
             outputs: Vec::new(),
@@ -190,7 +196,7 @@ impl Call for Infer {
     fn decode(&mut self, body: &[u8], rows: &mut Rows) -> Result<(), Refusal> {
         let elements = elements_max(rows);
         let request = match self.json_bytes {
-            Some(0) => raw::read(body, rows, elements)?,
+            Some(0) => raw::read(body, rows, elements, self.shown)?,
             json_bytes => {
                 let (depth, inputs) = (rows.limits().depth_max, inputs_max(rows));
                 InferRequest::read(body, json_bytes, Bounds { depth, inputs, elements })?

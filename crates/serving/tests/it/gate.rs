@@ -1,8 +1,9 @@
 //! Scripts for the gate: what happens when, and what it says.
 
+use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
-use stemson_serving::{Gate, Verdict, Work};
+use stemson_serving::{Gate, ShedReason, Verdict, Work};
 
 /// What happens. Times in ms.
 enum Step {
@@ -26,7 +27,7 @@ fn check(lanes: u32, requests_max: usize, script: &[(Step, &str)]) {
     for (line, (step, expected)) in script.iter().enumerate() {
         let mut offer = |at: u64, cost, piece, until: u64| {
             let work = Work { cost: ms(cost), piece: ms(piece) };
-            match gate.offer(start + ms(at), work, start + ms(until)) {
+            match gate.offer(0, start + ms(at), work, start + ms(until)) {
                 Verdict::Admit => "admit".to_owned(),
                 Verdict::Shed { retry_after, reason } => {
                     format!("{} {}", reason.as_str(), retry_after.as_millis())
@@ -37,11 +38,11 @@ fn check(lanes: u32, requests_max: usize, script: &[(Step, &str)]) {
             Offer(at, cost, until) => offer(at, cost, cost, until),
             Pieces(at, cost, piece, until) => offer(at, cost, piece, until),
             Progress(cost) => {
-                gate.progress(ms(cost));
+                gate.progress(0, ms(cost));
                 String::new()
             }
             Leave(rest) => {
-                gate.leave(ms(rest));
+                gate.leave(0, ms(rest));
                 String::new()
             }
         };
@@ -143,4 +144,31 @@ fn the_queue_has_an_end() {
 #[test]
 fn leaving_twice_does_not_wrap_around() {
     check(1, 1, &[(Leave(10), ""), (Offer(0, 1, 10), "admit"), (Offer(0, 1, 10), "queue_full 1")]);
+}
+
+/// Flows by weight 1 and 3, one thread: a flow waits for its own work, and of the other's for as
+/// much as falls to it meanwhile.
+#[test]
+fn flows_are_admitted_by_their_share() {
+    let weights: Vec<NonZeroU32> = [1, 3].into_iter().filter_map(NonZeroU32::new).collect();
+    let mut gate = Gate::weighted(1, 8, &weights);
+    let (now, ms) = (any_instant(), Duration::from_millis);
+    let mut offer =
+        |flow, cost, until: u64| gate.offer(flow, now, Work::whole(ms(cost)), now + ms(until));
+    // The heavy one takes what it may: a quarter of the places is the light one's.
+    for _ in 0..6 {
+        assert_eq!(offer(1, 10, 100), Verdict::Admit);
+    }
+    let full = Verdict::Shed { retry_after: ms(60), reason: ShedReason::QueueFull };
+    assert_eq!(offer(1, 10, 1_000), full);
+    // 10 of its own, meanwhile 30 of the other's 60, and a quarter of that is kept back.
+    let late = Verdict::Shed { retry_after: ms(30), reason: ShedReason::Deadline };
+    assert_eq!(offer(0, 10, 47), late);
+    assert_eq!(offer(0, 10, 48), Verdict::Admit);
+    // The heavy one waits for its 50, and for all of the other's 10.
+    gate.leave(1, ms(10));
+    assert_eq!(gate.wait(1, ms(10)), ms(60));
+    gate.leave(0, ms(10));
+    assert_eq!(gate.wait(1, ms(10)), ms(50));
+    assert_eq!(gate.requests(), 5);
 }

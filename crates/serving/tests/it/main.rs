@@ -3,6 +3,7 @@
 mod cache_simulation;
 mod canary;
 mod deployment;
+mod fair;
 mod flight;
 mod gate;
 mod simulation;
