@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::http::{HeaderMap, HeaderName};
+use serde_json::{Map, Value};
 use stemson_serving::{
     Chosen, Deployment, Deployments, Gate, ModelName, Revision, Seen, Selector, Verdict, Work,
 };
@@ -70,6 +71,19 @@ impl Context {
     /// Whether new work is welcome.
     pub(crate) fn is_ready(&self) -> bool {
         !self.is_draining.load(Ordering::Relaxed)
+    }
+
+    /// Changes trace settings, of the server or of a model, and shows them.
+    pub(crate) fn set_trace(
+        &self,
+        model: Option<&str>,
+        changes: &Map<String, Value>,
+    ) -> Result<Map<String, Value>, Refusal> {
+        let shown = self.settings.set_trace(model, changes)?;
+        if let Some(exporter) = &self.exporter {
+            exporter.send_after(self.settings.log_frequency());
+        }
+        Ok(shown)
     }
 
     pub(crate) fn limits(&self) -> Limits {

@@ -27,6 +27,7 @@ use crate::otlp::Answered;
 use crate::pace::{Pace, Watch};
 use crate::request_id::{self, RequestId};
 use crate::routes::Arrival;
+use crate::settings::Traced;
 use crate::trace::{self, TraceContext};
 
 /// Bytes that are read over of a body that nobody wants.
@@ -53,17 +54,25 @@ where
     trace.is_sampled |= context.exporter.as_ref().is_some_and(|it| id.falls_into(it.sample_ratio));
     let arrival = Instant::now();
     let version = request.version();
-    let line =
-        Line { method: request.method().clone(), uri: request.uri().clone(), arrival, trace };
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let mut line = Line { method, uri, arrival, trace, is_traced: false };
+    let traced = context.settings.is_tracing().then(Traced::default);
+    if let Some(traced) = &traced {
+        request.extensions_mut().insert(traced.clone());
+    }
     request.extensions_mut().insert(Arrival(arrival));
     request.extensions_mut().insert(Peer(visitor.peer));
     request.extensions_mut().insert(id.clone());
     let caller = authorize(&context, &visitor, &request);
     let who = caller.as_ref().ok().cloned().unwrap_or_default();
     let mut response = route(&context, router, caller, &id, request).await;
+    if traced.is_some_and(|traced| traced.is_set()) {
+        line.is_traced = true;
+        line.trace.is_sampled = true;
+    }
     line.log(&context, &visitor, &who, &id, response.status());
     line.export(&context, &id, response.status());
-    response.headers_mut().insert(trace::HEADER, trace.header());
+    response.headers_mut().insert(trace::HEADER, line.trace.header());
     response.headers_mut().insert(request_id::HEADER, id.0);
     if !context.is_ready() && version <= Version::HTTP_11 {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -125,6 +134,8 @@ struct Line {
     uri: Uri,
     arrival: Instant,
     trace: TraceContext,
+    /// Chosen by the trace settings.
+    is_traced: bool,
 }
 
 impl Line {
@@ -151,10 +162,10 @@ impl Line {
         status: StatusCode,
     ) {
         let is_mistake = status == StatusCode::INTERNAL_SERVER_ERROR;
-        if !is_mistake && !id.falls_into(context.live.load().access_ratio) {
+        if !is_mistake && !self.is_traced && !id.falls_into(context.live.load().access_ratio) {
             return;
         }
-        let Self { method, uri, arrival, trace } = self;
+        let Self { method, uri, arrival, trace, .. } = self;
         let (request_id, key) = (id.as_str(), caller.id().unwrap_or("-"));
         let ms = arrival.elapsed().as_micros() as f64 / 1e3;
         let (path, peer, status) = (uri.path(), visitor.peer.ip(), status.as_u16());

@@ -7,6 +7,7 @@ use std::io::Write as _;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::coding::Coding;
@@ -25,6 +26,15 @@ pub(crate) fn read<'de, S: DeserializeSeed<'de>>(
     let value = seed.deserialize(&mut reader).map_err(|cause| refusal(&cause))?;
     reader.end().map_err(|cause| refusal(&cause))?;
     Ok(value)
+}
+
+/// Reads a whole body that is an object.
+pub(crate) fn object<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, Refusal> {
+    // What is derived takes a list of the members' values, too.
+    if body.trim_ascii_start().starts_with(b"[") {
+        return Err(Refusal::BadField("the body is a list, expected an object".to_owned()));
+    }
+    serde_json::from_slice(body).map_err(|cause| refusal(&cause))
 }
 
 /// What the reader found, with line and column.

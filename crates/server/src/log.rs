@@ -5,7 +5,7 @@
 //! the prediction log, which has its own redaction.
 
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::mpsc::{self, SyncSender};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
@@ -14,6 +14,7 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
+use tracing::{Level, Metadata};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -47,12 +48,10 @@ impl Default for LogConfig {
 const QUEUE_LINES: usize = 8_192;
 
 /// The log of the process: there is one standard error.
-struct Installed {
-    filter: reload::Handle<Targets, Registry>,
-    level: Mutex<String>,
-}
+static INSTALLED: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
 
-static INSTALLED: OnceLock<Installed> = OnceLock::new();
+/// What it was told last.
+static LEVEL: Mutex<Option<String>> = Mutex::new(None);
 
 /// Begins the log of this process; a second call changes the level only.
 ///
@@ -73,8 +72,69 @@ pub fn install(config: &LogConfig) -> Result<(), String> {
     };
     let subscriber = Registry::default().with(filter).with(lines);
     tracing::subscriber::set_global_default(subscriber).map_err(|bad| bad.to_string())?;
-    let level = Mutex::new(config.level.clone());
-    drop(INSTALLED.set(Installed { filter: handle, level }));
+    drop(INSTALLED.set(handle));
+    *LEVEL.lock().unwrap_or_else(PoisonError::into_inner) = Some(config.level.clone());
+    Ok(())
+}
+
+/// What is left out although the level has it: bits of [`MUTED_INFO`] and the others.
+static MUTED: AtomicU8 = AtomicU8::new(0);
+
+const MUTED_INFO: u8 = 1;
+const MUTED_WARNING: u8 = 2;
+const MUTED_ERROR: u8 = 4;
+
+/// The log in the words of the logging extension.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shown {
+    pub(crate) info: bool,
+    pub(crate) warning: bool,
+    pub(crate) error: bool,
+    /// 0: none of debug and trace; 1: debug; more: trace too.
+    pub(crate) verbose: u64,
+}
+
+/// How the log stands. Parts with a level of their own are not shown.
+pub(crate) fn shown() -> Shown {
+    let level = level();
+    let overall = level.split(',').find(|part| !part.contains('='));
+    let overall = overall.and_then(|word| word.trim().parse().ok()).unwrap_or(LevelFilter::OFF);
+    let muted = MUTED.load(Ordering::Relaxed);
+    let is_shown = |level: LevelFilter, bit: u8| overall >= level && muted & bit == 0;
+    Shown {
+        info: is_shown(LevelFilter::INFO, MUTED_INFO),
+        warning: is_shown(LevelFilter::WARN, MUTED_WARNING),
+        error: is_shown(LevelFilter::ERROR, MUTED_ERROR),
+        verbose: match overall {
+            LevelFilter::TRACE => 2,
+            LevelFilter::DEBUG => 1,
+            _ => 0,
+        },
+    }
+}
+
+/// Logs from now on what `wanted` says.
+///
+/// # Errors
+/// The log does not change.
+pub(crate) fn set_shown(wanted: Shown) -> Result<(), String> {
+    if wanted == shown() {
+        // Parts keep levels of their own.
+        return Ok(());
+    }
+    let level = match wanted {
+        Shown { verbose: 2.., .. } => "trace",
+        Shown { verbose: 1, .. } => "debug",
+        Shown { info: true, .. } => "info",
+        Shown { warning: true, .. } => "warn",
+        Shown { error: true, .. } => "error",
+        _ => "off",
+    };
+    set_level(level)?;
+    let bits =
+        [(wanted.info, MUTED_INFO), (wanted.warning, MUTED_WARNING), (wanted.error, MUTED_ERROR)];
+    let muted = bits.into_iter().filter(|(is_on, _)| !is_on).map(|(_, bit)| bit).sum();
+    MUTED.store(muted, Ordering::Relaxed);
     Ok(())
 }
 
@@ -85,18 +145,17 @@ pub fn install(config: &LogConfig) -> Result<(), String> {
 pub(crate) fn set_level(level: &str) -> Result<(), String> {
     let filter = parse(level)?;
     if let Some(installed) = INSTALLED.get() {
-        installed.filter.reload(filter).map_err(|bad| bad.to_string())?;
-        level.clone_into(&mut installed.level.lock().unwrap_or_else(PoisonError::into_inner));
+        installed.reload(filter).map_err(|bad| bad.to_string())?;
     }
+    MUTED.store(0, Ordering::Relaxed);
+    *LEVEL.lock().unwrap_or_else(PoisonError::into_inner) = Some(level.to_owned());
     Ok(())
 }
 
-/// What is logged now; nothing where nobody has begun a log.
+/// What is logged now, where somebody has begun a log.
 pub(crate) fn level() -> String {
-    INSTALLED.get().map_or_else(
-        || "off".to_owned(),
-        |installed| installed.level.lock().unwrap_or_else(PoisonError::into_inner).clone(),
-    )
+    let level = LEVEL.lock().unwrap_or_else(PoisonError::into_inner);
+    level.clone().unwrap_or_else(|| LogConfig::default().level)
 }
 
 /// Whether a text says a level.
@@ -125,6 +184,8 @@ fn parse(level: &str) -> Result<Targets, String> {
 struct Writer {
     queue: SyncSender<Vec<u8>>,
     dropped: Arc<AtomicU64>,
+    /// Whether what is written is left out.
+    is_muted: bool,
 }
 
 impl Writer {
@@ -143,13 +204,13 @@ impl Writer {
                 drop(out.write_all(&line));
             }
         })?;
-        Ok(Self { queue, dropped })
+        Ok(Self { queue, dropped, is_muted: false })
     }
 }
 
 impl Write for Writer {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if self.queue.try_send(line.to_vec()).is_err() {
+        if !self.is_muted && self.queue.try_send(line.to_vec()).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
         Ok(line.len())
@@ -165,6 +226,16 @@ impl<'w> MakeWriter<'w> for Writer {
 
     fn make_writer(&'w self) -> Self {
         self.clone()
+    }
+
+    fn make_writer_for(&'w self, line: &Metadata<'_>) -> Self {
+        let bit = match *line.level() {
+            Level::INFO => MUTED_INFO,
+            Level::WARN => MUTED_WARNING,
+            Level::ERROR => MUTED_ERROR,
+            _ => 0,
+        };
+        Self { is_muted: MUTED.load(Ordering::Relaxed) & bit != 0, ..self.clone() }
     }
 }
 
@@ -187,8 +258,7 @@ pub(crate) async fn change(request: Request) -> Result<Response, Refusal> {
     const BODY_BYTES: u64 = 4 << 10;
     admin::refuse_other_sites(&request)?;
     let body = intake::whole(request, BODY_BYTES, "log").await?;
-    let LevelBody { level } =
-        serde_json::from_slice(&body).map_err(|cause| json::refusal(&cause))?;
+    let LevelBody { level } = json::object(&body)?;
     set_level(&level).map_err(|bad| Refusal::BadField(format!("`level`: {bad}")))?;
     tracing::info!(level, "log level changed");
     Ok(show().await)
@@ -212,11 +282,24 @@ mod tests {
     #[test]
     fn who_logs_never_waits() {
         let (queue, queued) = mpsc::sync_channel(1);
-        let mut writer = Writer { queue, dropped: Arc::default() };
+        let mut writer = Writer { queue, dropped: Arc::default(), is_muted: false };
         for _ in 0..5 {
             assert_eq!(writer.write(b"line\n").expect("it cannot fail"), 5);
         }
         assert_eq!(writer.dropped.load(Ordering::Relaxed), 4);
         assert_eq!(queued.try_recv().expect("one line"), b"line\n");
+    }
+
+    #[test]
+    fn each_kind_of_line_is_left_out_by_itself() {
+        let quiet = Shown { info: false, warning: true, error: false, verbose: 1 };
+        set_shown(quiet).expect("a level");
+        assert_eq!((shown(), level().as_str()), (quiet, "debug"));
+        set_level("warn,access=info").expect("a level");
+        assert_eq!(shown(), Shown { info: false, warning: true, error: true, verbose: 0 });
+        set_shown(shown()).expect("the same");
+        assert_eq!(level(), "warn,access=info");
+        set_shown(Shown { info: true, ..shown() }).expect("a level");
+        assert_eq!(level(), "info");
     }
 }

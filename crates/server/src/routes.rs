@@ -22,6 +22,7 @@ use crate::oip::extensions;
 use crate::predict::{self, Call, Clock, Patience};
 use crate::prediction_log::Tap;
 use crate::request_id::RequestId;
+use crate::settings::Traced;
 use crate::statistics::Took;
 use crate::{admin, health, log, mlflow, oip, v1};
 
@@ -171,6 +172,11 @@ pub(crate) async fn answer<C: Call>(
     let face = revision.prepared(Face::new);
     let id = parts.extensions.get::<RequestId>().cloned().unwrap_or_default();
     let tap = context.prediction_log.tap(&id, deployment.name(), &revision, protocol);
+    if context.settings.sample(deployment.name().as_str())
+        && let Some(traced) = parts.extensions.get::<Traced>()
+    {
+        traced.set();
+    }
     let call = Tap::wrap(tap.as_ref(), call);
     let answer = async {
         let (body, patience) = body.await?;

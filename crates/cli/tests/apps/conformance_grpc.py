@@ -374,7 +374,7 @@ def log_settings_change():
     assert changed.settings["log_verbose_level"].uint32_param == 1
     assert changed.settings["log_info"].bool_param is False
     client.update_log_settings({"log_verbose_level": 0, "log_info": True})
-    assert client.get_log_settings().settings["log_format"].string_param == "default"
+    assert client.get_log_settings().settings["log_format"].string_param == "ISO8601"
     refused("INVALID_ARGUMENT", "wish", lambda: client.update_log_settings({"wish": True}))
 
 

@@ -766,7 +766,22 @@ def trace_settings():
 def trace_settings_that_are_none():
     refused(400, "/v2/trace/setting", {"wish": "1"}, needle="wish")
     refused(400, "/v2/trace/setting", {"trace_level": ["LOUD"]}, needle="trace_level")
+    refused(400, "/v2/trace/setting", {"trace_level": ["TENSORS"]}, needle="prediction log")
+    refused(400, "/v2/trace/setting", {"trace_file": "/tmp/trace"}, needle="trace_file")
+    refused(400, "/v2/trace/setting", {"trace_mode": "triton"}, needle="opentelemetry")
     refused(404, "/v2/models/nobody/trace/setting", {})
+
+
+@check
+def traced_requests_say_so():
+    body, sampled = {"instances": [{}]}, []
+    client.update_trace_settings(settings={"trace_level": ["TIMESTAMPS"], "trace_rate": "2", "trace_count": "2"})
+    for _ in range(8):
+        head = request("POST", "/v1/models/churn:predict", body)[1]
+        sampled.append(head["traceparent"].endswith("-01"))
+    left = client.get_trace_settings()["trace_count"]
+    client.update_trace_settings(settings={"trace_level": None, "trace_rate": None, "trace_count": None})
+    assert sampled == [True, False, True] + [False] * 5 and left == "0", (sampled, left)
 
 
 @check
@@ -777,7 +792,9 @@ def log_settings():
     assert changed["log_info"] is False and changed["log_verbose_level"] == 1
     assert client.get_log_settings() == changed
     assert client.update_log_settings({"log_info": True, "log_verbose_level": 0}) == first
+    assert client.update_log_settings(first) == first
     refused(400, "/v2/logging", {"log_info": "yes"}, needle="log_info")
+    refused(400, "/v2/logging", {"log_format": "default"}, needle="ISO8601")
 
 
 # --- KServe's client -----------------------------------------------------------------------------

@@ -17,6 +17,7 @@ use super::messages::{
 use super::service::View;
 use crate::error::Refusal;
 use crate::repository::{self, LoadParameters};
+use crate::settings;
 use crate::statistics::{self, BatchStats, InferenceStats, ModelStats, Spent};
 
 impl View<'_> {
@@ -93,12 +94,12 @@ impl View<'_> {
             self.caller.check_model(model)?;
             self.context.deployment(model)?;
         }
-        let settings = &self.context.settings;
         let shown = if asked.settings.is_empty() {
-            settings.trace(model)
+            self.context.settings.trace(model)
         } else {
             self.context.auth.check_admin(self.caller)?;
-            settings.set_trace(model, &asked.settings.into_iter().map(trace_change).collect())?
+            self.context
+                .set_trace(model, &asked.settings.into_iter().map(trace_change).collect())?
         };
         let texts = |value: Value| match value {
             Value::Array(values) => values.iter().map(text).collect(),
@@ -113,12 +114,11 @@ impl View<'_> {
     /// Shows log settings, those that are named changed before.
     pub(super) fn log(self, asked: LogSettingsRequest) -> Result<LogSettingsResponse, Refusal> {
         use log_settings_response::setting_value::ParameterChoice;
-        let settings = &self.context.settings;
         let shown = if asked.settings.is_empty() {
-            settings.log()
+            settings::show_log()
         } else {
             self.context.auth.check_admin(self.caller)?;
-            settings.set_log(&asked.settings.into_iter().map(log_change).collect::<Map<_, _>>())?
+            settings::set_log(&asked.settings.into_iter().map(log_change).collect::<Map<_, _>>())?
         };
         let shown = shown.into_iter().map(|(name, value)| {
             let choice = match &value {

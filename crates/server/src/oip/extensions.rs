@@ -12,7 +12,7 @@ use super::metadata;
 use crate::auth::Caller;
 use crate::context::{self, Context};
 use crate::error::Refusal;
-use crate::{admin, intake, json, repository, statistics};
+use crate::{admin, intake, json, repository, settings, statistics};
 
 /// Bytes of a body that has no artifact in it.
 const SMALL_BODY_BYTES: u64 = 64 << 10;
@@ -151,7 +151,7 @@ pub(crate) async fn set_trace(
 ) -> Result<Response, Refusal> {
     admin::refuse_other_sites(&request)?;
     let changes = changes(request).await?;
-    Ok(show(&context.settings.set_trace(None, &changes)?))
+    Ok(show(&context.set_trace(None, &changes)?))
 }
 
 /// `POST /v2/models/{m}/trace/setting`.
@@ -163,34 +163,19 @@ pub(crate) async fn set_model_trace(
     admin::refuse_other_sites(&request)?;
     context.deployment(&name)?;
     let changes = changes(request).await?;
-    Ok(show(&context.settings.set_trace(Some(&name), &changes)?))
+    Ok(show(&context.set_trace(Some(&name), &changes)?))
 }
 
 /// `GET /v2/logging`.
-pub(crate) async fn log(State(context): State<Arc<Context>>) -> Response {
-    show(&context.settings.log())
+pub(crate) async fn log() -> Response {
+    show(&settings::show_log())
 }
 
 /// `POST /v2/logging`.
-pub(crate) async fn set_log(
-    State(context): State<Arc<Context>>,
-    request: Request,
-) -> Result<Response, Refusal> {
+pub(crate) async fn set_log(request: Request) -> Result<Response, Refusal> {
     admin::refuse_other_sites(&request)?;
     let changes = changes(request).await?;
-    let settings = context.settings.set_log(&changes)?;
-    let is_on = |name: &str| settings.get(name).and_then(Value::as_bool).unwrap_or(true);
-    let verbose = settings.get("log_verbose_level").and_then(Value::as_u64).unwrap_or(0);
-    let level = match verbose {
-        0 if is_on("log_info") => "info",
-        0 if is_on("log_warning") => "warn",
-        0 if is_on("log_error") => "error",
-        0 => "off",
-        1 => "debug",
-        _ => "trace",
-    };
-    crate::log::set_level(level).map_err(Refusal::BadField)?;
-    Ok(show(&settings))
+    Ok(show(&settings::set_log(&changes)?))
 }
 
 async fn changes(request: Request) -> Result<Map<String, Value>, Refusal> {

@@ -7,6 +7,7 @@
 mod convert;
 mod messages;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -69,6 +70,8 @@ pub(crate) struct Answered {
 pub(crate) struct Exporter {
     spans: Mutex<Option<SyncSender<Answered>>>,
     pub(crate) sample_ratio: f64,
+    /// After so many spans they are sent before the second is over.
+    batch_spans: Arc<AtomicUsize>,
     metrics: Arc<Metrics>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -83,7 +86,9 @@ impl Exporter {
             return Ok(None);
         };
         let (spans, queued) = mpsc::sync_channel(QUEUE_SPANS);
+        let batch_spans = Arc::new(AtomicUsize::new(BATCH_SPANS));
         let sender = Sender {
+            batch_spans: Arc::clone(&batch_spans),
             endpoint: endpoint.trim_end_matches('/').to_owned(),
             headers: config.headers.iter().filter_map(|it| it.split_once('=')).map(owned).collect(),
             metrics_period: config.metrics_period,
@@ -96,6 +101,7 @@ impl Exporter {
         Ok(Some(Self {
             spans: Mutex::new(Some(spans)),
             sample_ratio: config.sample_ratio,
+            batch_spans,
             metrics: Arc::clone(metrics),
             thread: Mutex::new(Some(thread)),
         }))
@@ -107,6 +113,12 @@ impl Exporter {
         if spans.as_ref().is_none_or(|spans| spans.try_send(answered).is_err()) {
             self.metrics.exported("dropped", 1);
         }
+    }
+
+    /// Sends whenever so many spans wait, not only once a second; 0: as ever.
+    pub(crate) fn send_after(&self, spans: usize) {
+        let spans = if spans == 0 { BATCH_SPANS } else { spans.min(BATCH_SPANS) };
+        self.batch_spans.store(spans, Ordering::Relaxed);
     }
 
     /// Sends what waits; the server ends.
@@ -131,6 +143,7 @@ fn owned((name, value): (&str, &str)) -> (String, String) {
 }
 
 struct Sender {
+    batch_spans: Arc<AtomicUsize>,
     endpoint: String,
     headers: Vec<(String, String)>,
     metrics_period: Duration,
@@ -152,7 +165,10 @@ impl Sender {
                 Err(RecvTimeoutError::Timeout) => false,
                 Err(RecvTimeoutError::Disconnected) => true,
             };
-            if is_over || spans.len() >= BATCH_SPANS || sent_at.elapsed() >= PERIOD {
+            if is_over
+                || spans.len() >= self.batch_spans.load(Ordering::Relaxed)
+                || sent_at.elapsed() >= PERIOD
+            {
                 self.send_spans(std::mem::take(&mut spans));
                 sent_at = Instant::now();
             }
