@@ -145,6 +145,7 @@ fn generate() -> Result<(), Failed> {
         ),
         ("crates/capi/include/stemson.h", "cargo test --package stemson-capi -- the_header"),
         ("docs/reference/metrics.md", "cargo test --package stemson-server --lib metrics::"),
+        ("api/openapi.json", "cargo test --package stemson-server --lib openapi::"),
     ] {
         Step::new(page, command).env("STEMSON_GENERATE", "1").run()?;
     }

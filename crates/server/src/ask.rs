@@ -45,6 +45,9 @@ impl fmt::Display for Parameter<'_> {
     }
 }
 
+/// The largest double up to which all whole numbers are doubles.
+const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
+
 impl Parameter<'_> {
     /// True or false; null is as if it were not there.
     pub(crate) fn flag(&self, name: &str) -> Result<bool, String> {
@@ -59,6 +62,10 @@ impl Parameter<'_> {
     pub(crate) fn count(&self, name: &str) -> Result<u64, String> {
         let whole = match self {
             Self::Whole(number) => u64::try_from(*number).ok(),
+            // JSON has one kind of number: 3.0 is 3.
+            Self::Number(number) if number.fract() == 0.0 && (0.0..=MAX_EXACT).contains(number) => {
+                Some(*number as u64)
+            }
             Self::Null => Some(0),
             _ => None,
         };
@@ -187,6 +194,7 @@ mod tests {
         assert_eq!(ask.set("strict", &Parameter::Bool(true)), Ok(true));
         assert_eq!(ask.set("leaf_assignment", &Parameter::Text("ids".into())), Ok(true));
         assert_eq!(ask.set("row_index", &Parameter::Whole(7)), Ok(true));
+        assert_eq!(ask.set("row_index", &Parameter::Number(7.0)), Ok(true));
         assert_eq!(ask.set("content_type", &Parameter::Nested), Ok(false));
         assert!(ask.options.strict && ask.row_index == 7);
         assert_eq!(ask.explanations().collect::<Vec<_>>(), [Part::LeafIds]);

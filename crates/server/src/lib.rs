@@ -52,6 +52,7 @@ mod mlflow;
 mod models;
 mod notify;
 mod oip;
+mod openapi;
 mod otlp;
 #[cfg(test)]
 mod overload;
@@ -90,8 +91,8 @@ pub use folder::ModelFolder;
 pub use live::Wanted;
 pub use log::{LogConfig, check_level as check_log_level, install as install_log};
 pub use metrics_compat::MetricsCompat;
-pub use otlp::OtlpConfig;
 pub use models::{ModelConfig, OipDatatype, OipLayout};
+pub use otlp::OtlpConfig;
 pub use prediction_log::{PredictionLogConfig, PredictionLogFormat};
 pub use reference::{ReferenceError, read_beside};
 pub use server::{Addresses, RunError, Server};

@@ -52,7 +52,7 @@ fn read_body<'de, T: Deserialize<'de> + Default>(body: &'de [u8]) -> Result<T, R
     if body.trim_ascii().is_empty() {
         return Ok(T::default());
     }
-    serde_json::from_slice(body).map_err(|cause| json::refusal(&cause))
+    json::object(body)
 }
 
 /// Whether an index asks for what is ready only.

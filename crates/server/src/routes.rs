@@ -8,7 +8,9 @@ use axum::body::Bytes;
 use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
+
+use stemson_serving::Deployment;
 
 use crate::auth::Caller;
 use crate::cache::Looked;
@@ -24,14 +26,14 @@ use crate::prediction_log::Tap;
 use crate::request_id::RequestId;
 use crate::settings::Traced;
 use crate::statistics::Took;
-use crate::{admin, health, log, mlflow, oip, v1};
+use crate::{admin, health, log, mlflow, oip, openapi, v1};
 
 /// What the inference listener answers.
 pub(crate) fn inference(context: Arc<Context>) -> Router {
     let router = Router::new()
         .route("/", get(health::alive))
         .route("/v1/models", get(v1::list))
-        .route("/v1/models/{model}", get(v1::model).post(v1::predict))
+        .route("/v1/models/{model}", any(v1::model))
         .route("/invocations", post(mlflow::invocations))
         .route("/ping", get(mlflow::ping))
         .route("/v2", get(oip::server))
@@ -46,6 +48,7 @@ pub(crate) fn inference(context: Arc<Context>) -> Router {
         .route("/v2/models/{model}/versions/{version}", get(oip::model_version))
         .route("/v2/models/{model}/versions/{version}/ready", get(oip::model_version_ready))
         .route("/v2/models/{model}/versions/{version}/infer", post(oip::infer_version))
+        .route("/openapi.json", get(openapi::inference))
         .merge(extensions());
     finish(router, context)
 }
@@ -81,7 +84,8 @@ pub(crate) fn admin(context: Arc<Context>) -> Router {
         .route("/admin/reload", post(admin::reload))
         .route("/admin/log", get(log::show).post(log::change))
         .route("/admin/models/{model}/revisions", get(admin::revisions))
-        .route("/admin/models/{model}/revisions/{revision}/artifact", get(admin::artifact));
+        .route("/admin/models/{model}/revisions/{revision}/artifact", get(admin::artifact))
+        .route("/openapi.json", get(openapi::admin));
     finish(router, context)
 }
 
@@ -91,6 +95,7 @@ fn finish(router: Router<Arc<Context>>, context: Arc<Context>) -> Router {
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
+        .route("/docs", get(openapi::page))
         .fallback(async |request: Request| unknown_route(&request))
         .method_not_allowed_fallback(async |request: Request| wrong_method(&request))
         .with_state(context)
@@ -152,6 +157,15 @@ pub(crate) async fn predict<C: Call<Reply = Wire>>(
     Ok(answer(context, asked, call, body).await?.into_response())
 }
 
+/// Has a request traced whose turn it is by the trace settings of its model.
+fn sample(context: &Context, deployment: &Deployment, parts: &Parts) {
+    if context.settings.sample(deployment.name().as_str())
+        && let Some(traced) = parts.extensions.get::<Traced>()
+    {
+        traced.set();
+    }
+}
+
 /// A prediction, whatever it came by: find the revision, take the body, predict, count.
 ///
 /// `body`: the bytes, and how long the caller waits.
@@ -169,14 +183,10 @@ pub(crate) async fn answer<C: Call>(
     let chosen = context.choose(&deployment, version, &parts.headers)?;
     let revision = Arc::clone(&chosen.revision);
     let traffic = context.metrics.begin(deployment.name(), &revision, protocol, arrival);
+    sample(context, &deployment, parts);
     let face = revision.prepared(Face::new);
     let id = parts.extensions.get::<RequestId>().cloned().unwrap_or_default();
     let tap = context.prediction_log.tap(&id, deployment.name(), &revision, protocol);
-    if context.settings.sample(deployment.name().as_str())
-        && let Some(traced) = parts.extensions.get::<Traced>()
-    {
-        traced.set();
-    }
     let call = Tap::wrap(tap.as_ref(), call);
     let answer = async {
         let (body, patience) = body.await?;

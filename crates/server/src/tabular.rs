@@ -133,23 +133,34 @@ impl Header {
     }
 }
 
-/// The options that a query names; others are passed over.
+/// The options that a query names, each once; others are passed over.
 pub(crate) fn ask_of_query(query: Option<&str>) -> Result<Ask, Refusal> {
-    let mut ask = Ask::default();
-    let pairs = query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
-    for pair in pairs {
-        let (name, text) = pair.split_once('=').unwrap_or((pair, "true"));
-        let value = match text {
-            "true" => Parameter::Bool(true),
+    let bad = |cause: String| Refusal::BadField(format!("the query: {cause}"));
+    let (mut ask, mut named) = (Ask::default(), Vec::new());
+    for (name, text) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+        let value = match &*text {
+            // `?staged` alone.
+            "true" | "" => Parameter::Bool(true),
             "false" => Parameter::Bool(false),
-            _ => match text.parse::<i64>() {
-                Ok(number) => Parameter::Whole(number.into()),
-                Err(_) => Parameter::Text(Cow::Borrowed(text)),
+            _ => match text.parse::<i128>() {
+                Ok(number) => Parameter::Whole(number),
+                Err(_) => Parameter::Text(text),
             },
         };
-        ask.set(name, &value).map_err(|cause| Refusal::BadField(format!("the query: {cause}")))?;
+        if ask.set(&name, &value).map_err(bad)? {
+            if named.contains(&name) {
+                return Err(bad(format!("`{name}` stands twice")));
+            }
+            named.push(name);
+        }
     }
     Ok(ask)
+}
+
+/// A name in a query; the first one, where there are several.
+pub(crate) fn of_query<'q>(query: Option<&'q str>, wanted: &str) -> Option<Cow<'q, str>> {
+    let mut pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+    pairs.find_map(|(name, text)| (name == wanted).then_some(text))
 }
 
 #[cfg(test)]
@@ -175,7 +186,12 @@ mod tests {
         let ask = ask_of_query(Some("strict=true&row_index=3&other=x&leaf_assignment=ids&staged"));
         let ask = ask.expect("good options");
         assert!(ask.options.strict && ask.options.staged && ask.row_index == 3);
-        assert!(ask_of_query(Some("strict=maybe")).is_err());
+        let coded = ask_of_query(Some("leaf_assignment=%69ds&row_index=18446744073709551615"));
+        assert_eq!(coded.expect("good options").row_index, u64::MAX);
+        for bad in ["strict=maybe", "strict=true&strict=true", "row_index=-1", "leaf_assignment="] {
+            assert!(ask_of_query(Some(bad)).is_err(), "{bad}");
+        }
+        assert_eq!(of_query(Some("a=1&model=ch%75rn"), "model").as_deref(), Some("churn"));
         assert_eq!(ask_of_query(None).expect("nothing"), Ask::default());
     }
 }

@@ -25,6 +25,7 @@ mod memory_split;
 )]
 #[rustfmt::skip]
 mod messages;
+mod openapi;
 mod reload;
 mod rest;
 mod review;

@@ -9,7 +9,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use axum::body::Bytes;
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
@@ -132,7 +131,7 @@ async fn bring(
     let Meant { from, reference, sha256 } = if is_artifact || body.starts_with(b"PK") {
         Meant { from: Where::Here(Source::Bytes(body)), reference: None, sha256: None }
     } else if is_json || body.trim_ascii_start().starts_with(b"{") {
-        read_small::<SwapBody>(&body)?.meant()?
+        json::object::<SwapBody>(&body)?.meant()?
     } else {
         return Err(Refusal::MediaType(
             "expected a MOJO (application/zip), or {\"path\" or \"url\", \"sha256\"} (application/json)"
@@ -218,7 +217,7 @@ pub(crate) async fn rollback(
     let asked = if body.trim_ascii().is_empty() {
         RollbackBody::default()
     } else {
-        read_small::<RollbackBody>(&body)?
+        json::object::<RollbackBody>(&body)?
     };
     let to = asked.to.map(|version| version.selector("to")).transpose()?;
     // A revision that is not warm is loaded again, which takes its time and its turn.
@@ -399,10 +398,6 @@ fn show_done(name: &ModelName, done: &Done) -> Response {
 pub(crate) fn parse_name(name: &str) -> Result<ModelName, Refusal> {
     name.parse()
         .map_err(|cause: stemson_serving::ParseModelNameError| Refusal::BadName(cause.to_string()))
-}
-
-fn read_small<'de, T: Deserialize<'de>>(body: &'de Bytes) -> Result<T, Refusal> {
-    serde_json::from_slice(body).map_err(|cause| json::refusal(&cause))
 }
 
 /// The media type without parameters, in lower case.

@@ -120,6 +120,11 @@ impl Auth {
         Self { is_on, is_all_loopback, ..Self::default() }
     }
 
+    /// Whether callers must be known.
+    pub(crate) fn is_on(&self) -> bool {
+        self.is_on
+    }
+
     /// Puts other keys in place of those that were there.
     pub(crate) fn set_keys(&self, keys: Keyring) {
         self.keys.store(Some(Arc::new(keys)));

@@ -13,7 +13,7 @@ use crate::grpc;
 /// What a request needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Need {
-    /// Health: anybody, whatever happens.
+    /// Health, and a page that says nothing of the models: anybody, whatever happens.
     Nothing,
     /// What a model looks like, how it does: `read` or `predict`.
     Metadata,
@@ -52,7 +52,9 @@ pub(crate) fn of(entrance: Entrance, method: &Method, path: &str) -> (Need, Opti
     let is_grpc = entrance == Entrance::Inference && method == Method::POST;
     let segments: Vec<&str> = path.split('/').skip(1).collect();
     let need = match segments.as_slice() {
-        ["" | "healthz" | "readyz" | "ping"] | ["v2", "health", "live" | "ready"] if is_read => {
+        ["" | "healthz" | "readyz" | "ping" | "docs"] | ["v2", "health", "live" | "ready"]
+            if is_read =>
+        {
             Need::Nothing
         }
         ["metrics"] if is_read => Need::Metrics,
@@ -122,6 +124,8 @@ mod tests {
             ("GET", "/healthz", Nothing, Nothing, None),
             ("GET", "/v2/health/ready", Nothing, Nothing, None),
             ("POST", "/healthz", Predict, Admin, None),
+            ("GET", "/docs", Nothing, Nothing, None),
+            ("GET", "/openapi.json", Metadata, Admin, None),
             ("GET", "/metrics", Metrics, Metrics, None),
             ("GET", "/v1/models", Metadata, Admin, None),
             ("GET", "/v1/models/churn", Metadata, Admin, Some("churn")),

@@ -16,7 +16,7 @@ use crate::error::Refusal;
 use crate::json::Wire;
 use crate::predict::Call;
 use crate::rows::{Rows, Scored};
-use crate::tabular::{Csv, ask_of_query};
+use crate::tabular::{Csv, ask_of_query, of_query};
 use crate::{health, routes};
 
 /// Names the model where there are several: `SageMaker`'s endpoints of many models.
@@ -49,9 +49,8 @@ fn target(context: &Context, request: &Request) -> Result<String, Refusal> {
         let name = named.to_str().unwrap_or_default();
         return Ok(name.strip_suffix(".zip").unwrap_or(name).to_owned());
     }
-    let query = request.uri().query().unwrap_or_default();
-    if let Some(name) = query.split('&').find_map(|pair| pair.strip_prefix("model=")) {
-        return Ok(name.to_owned());
+    if let Some(name) = of_query(request.uri().query(), "model") {
+        return Ok(name.into_owned());
     }
     let caller = Caller::of(request);
     let mut deployments = context.deployments.all();

@@ -46,9 +46,14 @@ impl Datatype {
         ALL.iter().find(|(_, known)| *known == self).map_or("", |(name, _)| name)
     }
 
+    /// The names.
+    pub(crate) fn all() -> [&'static str; 14] {
+        ALL.map(|(name, _)| name)
+    }
+
     /// The names, for messages.
     pub(crate) fn names() -> String {
-        ALL.map(|(name, _)| name).join(", ")
+        Self::all().join(", ")
     }
 
     pub(super) fn is_float(self) -> bool {

@@ -183,5 +183,5 @@ async fn changes(request: Request) -> Result<Map<String, Value>, Refusal> {
     if body.trim_ascii().is_empty() {
         return Ok(Map::new());
     }
-    serde_json::from_slice(&body).map_err(|cause| json::refusal(&cause))
+    json::object(&body)
 }

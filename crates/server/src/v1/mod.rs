@@ -8,8 +8,8 @@ mod encode;
 use std::sync::Arc;
 
 use axum::extract::{Path, Request, State};
-use axum::http::StatusCode;
-use axum::response::Response;
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
 use stemson_mojo::Category;
 
 use crate::ask::Ask;
@@ -44,16 +44,29 @@ pub(crate) async fn list(State(context): State<Arc<Context>>, request: Request) 
     json::response(StatusCode::OK, body.into())
 }
 
-/// `GET /v1/models/{m}`.
+/// `GET /v1/models/{m}`, `POST /v1/models/{m}:predict`, `:explain`.
 pub(crate) async fn model(
     State(context): State<Arc<Context>>,
     Path(segment): Path<String>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    if split(&segment).is_some() {
-        return Err(routes::wrong_method(&request));
-    }
-    let deployment = context.deployment(&segment)?;
+    let verb = split(&segment);
+    let allow = match (verb, request.method()) {
+        (None, &Method::GET | &Method::HEAD) => return show(&context, &segment),
+        (None, _) => "GET,HEAD",
+        (Some((name, verb @ ("predict" | "explain"))), &Method::POST) => {
+            return predict(&context, name, verb, request).await;
+        }
+        (Some((_, "predict" | "explain")), _) => "POST",
+        (Some(_), _) => return Err(routes::unknown_route(&request)),
+    };
+    let mut response = routes::wrong_method(&request).into_response();
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
+    Ok(response)
+}
+
+fn show(context: &Context, name: &str) -> Result<Response, Refusal> {
+    let deployment = context.deployment(name)?;
     let (revision, is_ready) = (deployment.current(), context.is_ready());
     let mut body = b"{\"name\":".to_vec();
     json::write_str(&mut body, deployment.name().as_str());
@@ -66,25 +79,19 @@ pub(crate) async fn model(
     Ok(json::response(health::readiness(is_ready), body.into()))
 }
 
-/// `POST /v1/models/{m}:predict`, `:explain`.
-pub(crate) async fn predict(
-    State(context): State<Arc<Context>>,
-    Path(segment): Path<String>,
+async fn predict(
+    context: &Context,
+    name: &str,
+    verb: &str,
     request: Request,
 ) -> Result<Response, Refusal> {
-    match split(&segment) {
-        Some((name, verb @ ("predict" | "explain"))) => {
-            let call = Predict {
-                model: name.to_owned(),
-                is_explain: verb == "explain",
-                csv: Csv::of(request.headers()),
-                ask: ask_of_query(request.uri().query())?,
-            };
-            routes::predict(&context, name, None, "v1", call, request).await
-        }
-        Some(_) => Err(routes::unknown_route(&request)),
-        None => Err(routes::wrong_method(&request)),
-    }
+    let call = Predict {
+        model: name.to_owned(),
+        is_explain: verb == "explain",
+        csv: Csv::of(request.headers()),
+        ask: ask_of_query(request.uri().query())?,
+    };
+    routes::predict(context, name, None, "v1", call, request).await
 }
 
 /// One `:predict` or `:explain`.

@@ -22,6 +22,7 @@ mod hostile;
 mod messages;
 mod mlflow;
 mod oip;
+mod openapi;
 mod prediction_log;
 mod proto;
 mod random;

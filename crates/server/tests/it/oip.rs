@@ -1,6 +1,7 @@
 //! The Open Inference Protocol.
 
 use serde_json::{Value, json};
+use stemson_server::{Config, ModelConfig, OipDatatype, OipLayout};
 
 use crate::wire::{Client, Serving, config};
 
@@ -370,4 +371,51 @@ fn a_refused_row_refuses_the_request() {
     let message = reply.refused(400, "unknown_level");
     assert!(message.contains("row 1") && message.contains("c3"), "{message}");
     infer(&mut client, "churn", &json!({ "inputs": inputs }));
+}
+
+#[test]
+fn inputs_are_shown_as_the_configuration_says() {
+    let of = |layout, datatype| ModelConfig {
+        oip_layout: layout,
+        oip_datatype: datatype,
+        ..ModelConfig::default()
+    };
+    let models = [
+        ("numbers".to_owned(), of(None, Some(OipDatatype::Fp32))),
+        ("flat".to_owned(), of(Some(OipLayout::Columns), None)),
+        ("churn".to_owned(), of(Some(OipLayout::Matrix), Some(OipDatatype::Fp32))),
+        ("rows".to_owned(), of(Some(OipLayout::Rows), None)),
+    ];
+    let config = Config { models: models.into(), ..config() };
+    let cases = [
+        ("numbers", "gbm_numeric"),
+        ("flat", "gbm_numeric"),
+        ("churn", "gbm_bernoulli"),
+        ("rows", "gbm_bernoulli"),
+    ];
+    let serving = Serving::start(config, &cases);
+    let mut client = serving.http();
+    for (model, first, datatype) in [
+        ("numbers", "input", "FP32"),
+        ("flat", "", "FP64"),
+        ("churn", "input", "FP32"),
+        ("rows", "row", "BYTES"),
+    ] {
+        let metadata = client.get(&format!("/v2/models/{model}")).ok();
+        let shown = &metadata["inputs"][0];
+        assert_eq!(shown["datatype"], datatype, "{metadata}");
+        assert!(first.is_empty() || shown["name"] == first, "{metadata}");
+        let config = client.get(&format!("/v2/models/{model}/config")).ok();
+        assert_eq!(config["input"][0]["name"], shown["name"]);
+        // The example of the description is in the layout that is shown.
+        let document = client.get("/openapi.json").ok();
+        let infer = format!("/v2/models/{model}/infer");
+        let content = &document["paths"][&infer]["post"]["requestBody"]["content"];
+        let example = &content["application/json"]["example"];
+        assert_eq!(example["inputs"][0]["name"], shown["name"]);
+        client.post(&infer, example.to_string()).ok();
+    }
+    let raw = [("inference-header-content-length", "0")];
+    let refused = client.send("POST", "/v2/models/numbers/infer", &raw, b"123");
+    assert!(refused.refused(400, "bad_field").contains("FP32"));
 }
