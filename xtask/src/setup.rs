@@ -32,6 +32,15 @@ const CARGO_DENY: Need = Need {
     install: &["cargo install cargo-deny --version 0.20.2 --locked"],
 };
 
+const AARCH64_GCC: Need = Need {
+    name: "aarch64-linux-gnu-gcc",
+    probe: "aarch64-linux-gnu-gcc --version",
+    install: &[
+        "apt-get update -qq",
+        "apt-get install -y -qq gcc-aarch64-linux-gnu libc6-dev-arm64-cross",
+    ],
+};
+
 const CBINDGEN: Need = Need {
     name: "cbindgen",
     probe: "cbindgen --version",
@@ -83,14 +92,7 @@ const RELEASE: &[Need] = &[
         probe: "musl-gcc --version",
         install: &["apt-get update -qq", "apt-get install -y -qq musl-tools"],
     },
-    Need {
-        name: "aarch64-linux-gnu-gcc",
-        probe: "aarch64-linux-gnu-gcc --version",
-        install: &[
-            "apt-get update -qq",
-            "apt-get install -y -qq gcc-aarch64-linux-gnu libc6-dev-arm64-cross",
-        ],
-    },
+    AARCH64_GCC,
 ];
 
 /// Targets, and an emulator with a linker for the one that is not this processor's.
@@ -105,14 +107,7 @@ const PLATFORMS: &[Need] = &[
         probe: "qemu-aarch64 --version",
         install: &["apt-get update -qq", "apt-get install -y -qq qemu-user"],
     },
-    Need {
-        name: "aarch64-linux-gnu-gcc",
-        probe: "aarch64-linux-gnu-gcc --version",
-        install: &[
-            "apt-get update -qq",
-            "apt-get install -y -qq gcc-aarch64-linux-gnu libc6-dev-arm64-cross",
-        ],
-    },
+    AARCH64_GCC,
 ];
 
 /// Makers of roots, and a compiler for those with musl.

@@ -9,7 +9,6 @@ use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
-
 use stemson_serving::Deployment;
 
 use crate::auth::Caller;

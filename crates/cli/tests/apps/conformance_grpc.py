@@ -13,7 +13,6 @@ import json
 import queue
 import struct
 import sys
-import urllib.request
 
 import grpc
 import ml_dtypes
@@ -27,32 +26,14 @@ from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
-GRPC, HTTP, ARTIFACT = sys.argv[1:4]
-CHECKS = []
-ROWS = [{"x1": 1.5, "c3": "red", "k": 3.0}, {"x1": -0.25, "c3": "green", "k": 4.0}]
+from named_checks import ROWS, check, expected, http, main
+
+GRPC, ARTIFACT = sys.argv[1], sys.argv[3]
 
 client = triton.InferenceServerClient(GRPC)
 channel = grpc.insecure_channel(GRPC)
 stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
 health = health_pb2_grpc.HealthStub(channel)
-
-
-def check(function):
-    CHECKS.append(function)
-    return function
-
-
-def http(path, body=None):
-    data = None if body is None else json.dumps(body).encode()
-    with urllib.request.urlopen(f"http://{HTTP}{path}", data) as answer:
-        return json.load(answer)
-
-
-def expected(model, rows, **options):
-    """Labels and probabilities in the order of the classes; or values."""
-    answer = http(f"/v1/models/{model}:predict", {"instances": rows, **options})
-    first = [row.get("label", row.get("value")) for row in answer["predictions"]]
-    return first, [list(row["p"].values()) for row in answer["predictions"] if "p" in row]
 
 
 def column(name, values, datatype=None, shape=None):
@@ -962,20 +943,6 @@ def an_asyncio_stream():
             same(found[-1][0])
 
     asyncio.run(run())
-
-
-def main():
-    failed = 0
-    for test in CHECKS:
-        try:
-            test()
-        except Exception as why:
-            failed += 1
-            print(f"FAILED {test.__name__}: {type(why).__name__}: {why}")
-        else:
-            print(f"ok {test.__name__}")
-    print(f"{len(CHECKS)} checks, {failed} failed")
-    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -4,35 +4,15 @@
 """
 
 import asyncio
-import json
 import sys
-import urllib.request
 
 import grpc
 import kserve
 import numpy as np
 
-GRPC, HTTP = sys.argv[1:3]
-CHECKS = []
-ROWS = [{"x1": 1.5, "c3": "red", "k": 3.0}, {"x1": -0.25, "c3": "green", "k": 4.0}]
+from named_checks import ROWS, check, expected, http, main
 
-
-def check(function):
-    CHECKS.append(function)
-    return function
-
-
-def http(path, body=None):
-    data = None if body is None else json.dumps(body).encode()
-    with urllib.request.urlopen(f"http://{HTTP}{path}", data) as answer:
-        return json.load(answer)
-
-
-def expected(model, rows, **options):
-    """Labels and probabilities in the order of the classes; or values."""
-    answer = http(f"/v1/models/{model}:predict", {"instances": rows, **options})
-    first = [row.get("label", row.get("value")) for row in answer["predictions"]]
-    return first, [list(row["p"].values()) for row in answer["predictions"] if "p" in row]
+GRPC = sys.argv[1]
 
 
 def kserve_inputs():
@@ -94,20 +74,6 @@ def kserve_error():
             raise AssertionError("it was answered")
 
     asyncio.run(with_kserve(run))
-
-
-def main():
-    failed = 0
-    for test in CHECKS:
-        try:
-            test()
-        except Exception as why:
-            failed += 1
-            print(f"FAILED {test.__name__}: {type(why).__name__}: {why}")
-        else:
-            print(f"ok {test.__name__}")
-    print(f"{len(CHECKS)} checks, {failed} failed")
-    return 1 if failed else 0
 
 
 if __name__ == "__main__":
