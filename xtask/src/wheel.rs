@@ -14,8 +14,13 @@ const ZIG: &str = "ziglang==0.15.2";
 /// Say which systems a wheel runs on, and which versions of Python.
 const AUDITORS: &[&str] = &["auditwheel==6.8.2", "abi3audit==0.0.26"];
 
-/// Interpreters without a global lock: each needs a wheel of its own, for abi3 is not for them.
+/// Interpreters without a global lock: each needs a wheel of its own, for abi3 is not for them. No
+/// package index has one, so a wheel is made where a machine has it.
 const FREE_THREADED: &[&str] = &["python3.13t", "python3.14t"];
+
+/// Such an interpreter as `PyO3` is told of one that is not there: the code is compiled for it.
+const FREE_THREADED_ABI: &str = "implementation=CPython\nversion=3.14\nshared=true\n\
+     pointer_width=64\nbuild_flags=Py_GIL_DISABLED\nsuppress_build_script_link_lines=true\n";
 
 /// What a wheel may weigh: it goes into every image and to every worker.
 const WHEEL_BYTES_MAX: u64 = 8 << 20;
@@ -125,8 +130,9 @@ pub(crate) fn release(targets: &[&str]) -> Result<(), Failed> {
         drop(std::fs::remove_dir_all(&folder));
         build_into(&folder, &flags)?;
         let wheel = only_wheel(&folder)?;
-        audit(&auditors, &wheel)?;
+        audit(&auditors, &wheel, target.ends_with("-musl"))?;
         if *target == PLATFORMS[0].0 {
+            free_threaded()?;
             ask(&wheel)?;
         }
         for interpreter in FREE_THREADED.iter().filter(|it| is_there(it)) {
@@ -138,15 +144,35 @@ pub(crate) fn release(targets: &[&str]) -> Result<(), Failed> {
     Ok(())
 }
 
+/// Compiles for an interpreter without a global lock, whether there is one or not.
+fn free_threaded() -> Result<(), Failed> {
+    let folder = crate::target().join("free-threaded");
+    let abi = folder.join("pyo3.txt");
+    std::fs::create_dir_all(&folder)
+        .and_then(|()| std::fs::write(&abi, FREE_THREADED_ABI))
+        .map_err(|cause| Failed::new("free-threaded", cause))?;
+    // PyO3 says by a warning that abi3 is left out.
+    Step::new("free-threaded", "cargo check --package stemson-python --target-dir")
+        .arguments(&[&folder.to_string_lossy()])
+        .env("PYO3_CONFIG_FILE", abi)
+        .run()
+}
+
 /// What the wheel needs of the system and of Python, and what it weighs.
-fn audit(tools: &Path, wheel: &str) -> Result<(), Failed> {
+///
+/// Of musl's wheels maturin itself says what they need: zig calls musl `libc.so`, as its loader
+/// does; auditwheel knows it by Alpine's name alone, and takes this machine's file of that name for
+/// it.
+fn audit(tools: &Path, wheel: &str, is_musl: bool) -> Result<(), Failed> {
     let bytes = std::fs::metadata(wheel).map_err(|cause| Failed::new("wheel", cause))?.len();
     eprintln!("==> wheel: {wheel}: {bytes} bytes");
     if bytes > WHEEL_BYTES_MAX {
         return Err(Failed::new("wheel", format!("larger than {WHEEL_BYTES_MAX} bytes")));
     }
     let tool = |name: &str| tools.join("bin").join(name).to_string_lossy().into_owned();
-    Step::new("audit", &tool("auditwheel")).arguments(&["show", wheel]).run()?;
+    if !is_musl {
+        Step::new("audit", &tool("auditwheel")).arguments(&["show", wheel]).run()?;
+    }
     Step::new("audit", &tool("abi3audit")).arguments(&["--strict", "--verbose", wheel]).run()
 }
 
