@@ -12,6 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyDict, PyList, PyString};
 use stemson_batch::Summary;
 
+use crate::columns::give_way;
 use crate::errors;
 use crate::stream;
 
@@ -47,7 +48,7 @@ impl Answers {
                 Ok(Bound::new(py, Values::of(&empty))?.into_any())
             }
             _ => {
-                let whole = concat(&pieces);
+                let whole = py.detach(|| concat(&pieces));
                 let whole = whole.map_err(|error| errors::input(py, &error.to_string()))?;
                 Ok(Bound::new(py, Values::of(&whole))?.into_any())
             }
@@ -115,6 +116,8 @@ fn texts<'py>(py: Python<'py>, pieces: &[&dyn Array]) -> PyResult<Bound<'py, PyA
             for key in dictionary.keys() {
                 list.append(key.and_then(|key| values.get(key as usize)?.as_ref()))?;
             }
+            // A piece is some thousand rows.
+            give_way(py);
         } else {
             for text in piece.as_string::<i32>() {
                 list.append(text)?;

@@ -11,12 +11,12 @@ use std::sync::Arc;
 use arrow_array::builder::{BooleanBuilder, Float64Builder, StringBuilder};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
-    ArrowPrimitiveType, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
-    Int64Type, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
-    TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    ArrowDictionaryKeyType, ArrowPrimitiveType, Float16Type, Float32Type, Float64Type, Int8Type,
+    Int16Type, Int32Type, Int64Type, TimestampMicrosecondType, TimestampMillisecondType,
+    TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use arrow_array::{
-    Array, ArrayRef, BooleanArray, DictionaryArray, Int32Array, PrimitiveArray, RecordBatch,
+    Array, ArrayRef, BooleanArray, DictionaryArray, PrimitiveArray, RecordBatch,
     RecordBatchOptions, StringArray,
 };
 use arrow_buffer::{ArrowNativeType, Buffer, NullBuffer, ScalarBuffer};
@@ -24,11 +24,14 @@ use arrow_schema::{Field, Schema};
 use arrow_select::take::take;
 use foldhash::fast::RandomState;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyTuple};
+use pyo3::types::{PyDict, PyList, PySlice, PyString, PyTuple};
 use stemson_mojo::Model;
 
 use crate::errors;
 use crate::row::{Scalar, scalar};
+
+/// Objects that are read before other threads are asked whether they want the interpreter: some 50 us.
+const OBJECTS_AT_ONCE: usize = 1024;
 
 /// A data frame on its way in, column by column. Columns that the model does not have may be left
 /// out; which it has is `Model.wants`.
@@ -47,15 +50,17 @@ impl Columns {
     /// A column of numbers, booleans or times: a numpy array of one dimension. It must not be
     /// changed until the answers are there.
     fn add_array(&mut self, name: &str, array: &Bound<'_, PyAny>) -> PyResult<()> {
-        let view = View::of(array, name)?;
-        let column = view.column().ok_or_else(|| {
-            let message = format!(
-                "column `{name}`: values of type {}, expected numbers, booleans, times or text",
-                view.type_text
-            );
-            errors::column_type(array.py(), name, &message)
-        })?;
-        self.add(array.py(), name, column)
+        self.add_view(array.py(), name, &View::of(array, name)?)
+    }
+
+    /// Columns that lie in one numpy array of two dimensions, one value per row and name.
+    fn add_matrix(&mut self, names: &Bound<'_, PyList>, array: &Bound<'_, PyAny>) -> PyResult<()> {
+        let (first, width, stride) = View::matrix(array)?;
+        for (place, name) in names.iter().enumerate().take(width) {
+            let column = first.moved(place as isize * stride);
+            self.add_view(array.py(), name.cast::<PyString>()?.to_str()?, &column)?;
+        }
+        Ok(())
     }
 
     /// A column of integers with places that hold nothing: two numpy arrays, of the numbers and of
@@ -96,18 +101,11 @@ impl Columns {
                 .map_err(|error| errors::column_type(py, name, &error.to_string()))?,
             None => values,
         };
-        let codes = View::of(codes, name)?.integers();
-        let n = values.len() as i64;
-        let Some(codes) = codes.filter(|codes| codes.iter().all(|code| (-1..n).contains(code)))
-        else {
+        let Some(column) = View::of(codes, name)?.dictionary(&values) else {
             let message = format!("column `{name}`: its codes are no places of its categories");
             return Err(errors::column_type(py, name, &message));
         };
-        let keys: Int32Array =
-            codes.iter().map(|code| (*code >= 0).then_some(*code as i32)).collect();
-        let column = DictionaryArray::try_new(keys, values);
-        let column = column.map_err(|error| errors::column_type(py, name, &error.to_string()))?;
-        self.add(py, name, Arc::new(column))
+        self.add(py, name, column)
     }
 
     /// A column of any objects: `None` and NaN are nothing; text, numbers, booleans and times may
@@ -115,6 +113,23 @@ impl Columns {
     fn add_objects(&mut self, name: &str, objects: &Bound<'_, PyList>) -> PyResult<()> {
         let column = self.objects(name, objects)?;
         self.add(objects.py(), name, column)
+    }
+
+    /// The same of a numpy array of objects.
+    fn add_object_array(&mut self, name: &str, array: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = array.py();
+        let (mut found, mut pool) = (Found::default(), Pool::default());
+        // Piece by piece, for a list of all of them is as large as the array.
+        for start in (0..array.len()?).step_by(OBJECTS_AT_ONCE) {
+            let end = start + OBJECTS_AT_ONCE;
+            let piece = array.get_item(PySlice::new(py, start as isize, end as isize, 1))?;
+            for object in piece.call_method0("tolist")?.cast::<PyList>()? {
+                pool.push(&object, name, &mut found)?;
+            }
+            give_way(py);
+        }
+        let column = pool.column(found, |number| self.spell(name, number));
+        self.add(py, name, column)
     }
 
     fn __len__(&self) -> usize {
@@ -135,6 +150,17 @@ impl Columns {
         batch.map_err(|error| errors::input(py, &error.to_string()))
     }
 
+    fn add_view(&mut self, py: Python<'_>, name: &str, view: &View) -> PyResult<()> {
+        let column = view.column().ok_or_else(|| {
+            let message = format!(
+                "column `{name}`: values of type {}, expected numbers, booleans, times or text",
+                view.type_text
+            );
+            errors::column_type(py, name, &message)
+        })?;
+        self.add(py, name, column)
+    }
+
     fn add(&mut self, py: Python<'_>, name: &str, column: ArrayRef) -> PyResult<()> {
         if column.len() != self.rows {
             return Err(self.length(py, name, column.len()));
@@ -150,18 +176,28 @@ impl Columns {
     }
 
     fn objects(&self, name: &str, objects: &Bound<'_, PyList>) -> PyResult<ArrayRef> {
-        let mut found = Found::default();
-        let mut pool = Pool::default();
-        for object in objects.iter() {
+        let (mut found, mut pool) = (Found::default(), Pool::default());
+        for (place, object) in objects.iter().enumerate() {
             pool.push(&object, name, &mut found)?;
+            if (place + 1).is_multiple_of(OBJECTS_AT_ONCE) {
+                give_way(objects.py());
+            }
         }
-        let place = self.model.schema().index_of(name);
-        let spell = |number: f64| match place {
+        Ok(pool.column(found, |number| self.spell(name, number)))
+    }
+
+    /// A number as the level of a column that it stands for.
+    fn spell(&self, name: &str, number: f64) -> String {
+        match self.model.schema().index_of(name) {
             Some(place) => self.model.spell(place, number),
             None => number.to_string(),
-        };
-        Ok(pool.column(found, spell))
+        }
     }
+}
+
+/// Lets a thread that waits for the interpreter have it: an event loop, most often.
+pub(crate) fn give_way(py: Python<'_>) {
+    py.detach(|| ());
 }
 
 /// Which kinds of values a column of objects has.
@@ -175,7 +211,7 @@ struct Found {
 /// Objects of a column, each distinct one read once: equal text is most often the same object.
 #[derive(Debug, Default)]
 struct Pool {
-    /// By address. The list keeps the objects alive, so no address comes twice.
+    /// By address. Who holds the objects keeps them alive, so no address comes twice.
     places: HashMap<usize, u32, RandomState>,
     values: Vec<Scalar<'static>>,
     keys: Vec<u32>,
@@ -188,12 +224,9 @@ impl Pool {
             self.keys.push(*place);
             return Ok(());
         }
-        let value = match scalar(object, name)? {
-            Scalar::Nothing => Scalar::Nothing,
+        let value = match scalar(object, name)?.into_owned() {
             Scalar::Number(number) if number.is_nan() => Scalar::Nothing,
-            Scalar::Text(text) => Scalar::Text(text.into_owned().into()),
-            Scalar::Number(number) => Scalar::Number(number),
-            Scalar::Bool(flag) => Scalar::Bool(flag),
+            value => value,
         };
         match value {
             Scalar::Nothing => {}
@@ -210,12 +243,12 @@ impl Pool {
 
     /// Text where there is any, else numbers or booleans.
     fn column(self, found: Found, spell: impl Fn(f64) -> String) -> ArrayRef {
-        let each = |keys: &[u32]| keys.iter().map(|key| *key as usize).collect::<Vec<_>>();
+        let each = || self.keys.iter().map(|key| *key as usize);
         let values = &self.values;
         match found {
             Found { text: false, number: false, flag: true } => {
                 let mut column = BooleanBuilder::with_capacity(self.keys.len());
-                for key in each(&self.keys) {
+                for key in each() {
                     column.append_option(match values[key] {
                         Scalar::Bool(flag) => Some(flag),
                         _ => None,
@@ -225,7 +258,7 @@ impl Pool {
             }
             Found { text: false, flag: false, .. } => {
                 let mut column = Float64Builder::with_capacity(self.keys.len());
-                for key in each(&self.keys) {
+                for key in each() {
                     column.append_option(match values[key] {
                         Scalar::Number(number) => Some(number),
                         _ => None,
@@ -249,33 +282,71 @@ impl Pool {
             }
         }
         let values: StringArray = values.finish();
-        let keys: Int32Array = (self.keys.iter())
-            .map(|key| values.is_valid(*key as usize).then_some(*key as i32))
-            .collect();
-        match DictionaryArray::try_new(keys, Arc::new(values)) {
-            Ok(column) => Arc::new(column),
-            Err(error) => unreachable!("every key is a place: {error}"),
+        // Keys as narrow as can be: they are what a column of few levels weighs.
+        match values.len() {
+            0..=256 => keyed::<UInt8Type>(&self.keys, values),
+            257..=65_536 => keyed::<UInt16Type>(&self.keys, values),
+            _ => keyed::<UInt32Type>(&self.keys, values),
         }
     }
 }
 
-/// A numpy array of one dimension, as `__array_interface__` describes it.
+/// A dictionary; a key of a value that is nothing is nothing.
+fn keyed<T: ArrowDictionaryKeyType>(keys: &[u32], values: StringArray) -> ArrayRef {
+    let keys: PrimitiveArray<T> = (keys.iter().map(|key| *key as usize))
+        .map(|key| T::Native::from_usize(key).filter(|_| values.is_valid(key)))
+        .collect();
+    match DictionaryArray::try_new(keys, Arc::new(values)) {
+        Ok(column) => Arc::new(column),
+        Err(error) => unreachable!("every key is a place: {error}"),
+    }
+}
+
+/// Values of a numpy array at equal distances, as `__array_interface__` describes them.
 #[derive(Debug)]
 struct View {
     start: NonNull<u8>,
     len: usize,
     /// Bytes from one value to the next.
     stride: isize,
-    type_text: String,
+    type_text: Arc<str>,
     owner: Py<PyAny>,
 }
 
 impl View {
+    /// An array of one dimension.
+    ///
     /// # Errors
-    /// It is no numpy array of one dimension in this machine's byte order.
+    /// It is none, or not in this machine's byte order.
     fn of(array: &Bound<'_, PyAny>, name: &str) -> PyResult<Self> {
+        let wrong =
+            |what: &str| errors::column_type(array.py(), name, &format!("column `{name}`: {what}"));
+        let (view, shape, _) = Self::open(array, wrong)?;
+        match shape[..] {
+            [_] => Ok(view),
+            _ => {
+                let n = shape.len();
+                Err(wrong(&format!("an array of {n} dimensions, expected one value per row")))
+            }
+        }
+    }
+
+    /// An array of two dimensions: its first column, how many there are, and the bytes between them.
+    fn matrix(array: &Bound<'_, PyAny>) -> PyResult<(Self, usize, isize)> {
+        let wrong = |what: &str| errors::input(array.py(), what);
+        let (view, shape, strides) = Self::open(array, wrong)?;
+        match (&shape[..], &strides[..]) {
+            ([_, width], [_, stride]) => Ok((view, *width, *stride)),
+            _ => Err(wrong("expected an array of two dimensions")),
+        }
+    }
+
+    /// The values along the first dimension, with the lengths and the strides of all.
+    fn open(
+        array: &Bound<'_, PyAny>,
+        wrong: impl Fn(&str) -> PyErr,
+    ) -> PyResult<(Self, Vec<usize>, Vec<isize>)> {
         let py = array.py();
-        let wrong = |what: &str| errors::column_type(py, name, &format!("column `{name}`: {what}"));
         if !array.is_instance(&py.import("numpy")?.getattr("ndarray")?)? {
             return Err(wrong("expected a numpy array"));
         }
@@ -286,10 +357,6 @@ impl View {
             value.ok_or_else(|| wrong(&format!("its interface has no `{key}`")))
         };
         let shape: Vec<usize> = entry("shape")?.extract()?;
-        let [len] = shape[..] else {
-            let n = shape.len();
-            return Err(wrong(&format!("an array of {n} dimensions, expected one value per row")));
-        };
         let type_text: String = entry("typestr")?.extract()?;
         let is_native = !type_text.starts_with('>') && cfg!(target_endian = "little");
         if !is_native {
@@ -297,14 +364,33 @@ impl View {
         }
         let address = entry("data")?;
         let address: usize = address.cast::<PyTuple>()?.get_item(0)?.extract()?;
-        let width = digits(&type_text);
-        let stride = match interface.get_item("strides")? {
-            Some(strides) if !strides.is_none() => strides.extract::<Vec<isize>>()?[0],
-            _ => width as isize,
+        let strides: Vec<isize> = match interface.get_item("strides")? {
+            Some(strides) if !strides.is_none() => strides.extract()?,
+            // Side by side, the last dimension first.
+            _ => {
+                let behind = |at: usize| shape[at + 1..].iter().product::<usize>();
+                (0..shape.len()).map(|at| (digits(&type_text) * behind(at)) as isize).collect()
+            }
         };
-        let start = NonNull::new(address as *mut u8).unwrap_or(NonNull::<u64>::dangling().cast());
-        let owner = array.clone().unbind();
-        Ok(Self { start, len, stride, type_text, owner })
+        let view = Self {
+            start: NonNull::new(address as *mut u8).unwrap_or(NonNull::<u64>::dangling().cast()),
+            len: shape.first().copied().unwrap_or(0),
+            stride: strides.first().copied().unwrap_or(0),
+            type_text: type_text.into(),
+            owner: array.clone().unbind(),
+        };
+        Ok((view, shape, strides))
+    }
+
+    /// The column that begins so many bytes further on.
+    fn moved(&self, bytes: isize) -> Self {
+        let address = self.start.as_ptr().wrapping_offset(bytes);
+        Self {
+            start: NonNull::new(address).unwrap_or(self.start),
+            type_text: Arc::clone(&self.type_text),
+            owner: Python::attach(|py| self.owner.clone_ref(py)),
+            ..*self
+        }
     }
 
     /// The letters and digits of its type: `f8`, `M8[ns]`.
@@ -353,16 +439,28 @@ impl View {
         bytes.iter().map(|byte| *byte != 0).collect()
     }
 
-    /// Integers of any width.
-    fn integers(&self) -> Option<Vec<i64>> {
-        fn wide<T: ArrowNativeType + Into<i64>>(view: &View) -> Vec<i64> {
-            view.values::<T>().iter().map(|value| (*value).into()).collect()
+    /// These codes as keys, -1 for nothing. Nothing where they are no places of the values.
+    fn dictionary(&self, values: &ArrayRef) -> Option<ArrayRef> {
+        fn keyed<T: ArrowDictionaryKeyType<Native: Into<i64>>>(
+            view: &View,
+            values: &ArrayRef,
+        ) -> Option<ArrayRef> {
+            let codes: ScalarBuffer<T::Native> = view.values();
+            let n = values.len() as i64;
+            let is_place = |code: &T::Native| (-1..n).contains(&(*code).into());
+            if !codes.iter().all(is_place) {
+                return None;
+            }
+            let present: NullBuffer = codes.iter().map(|code| (*code).into() >= 0).collect();
+            let keys = PrimitiveArray::<T>::new(codes, Some(present));
+            let column = DictionaryArray::try_new(keys, Arc::clone(values)).ok()?;
+            Some(Arc::new(column))
         }
         match self.code() {
-            "i1" => Some(wide::<i8>(self)),
-            "i2" => Some(wide::<i16>(self)),
-            "i4" => Some(wide::<i32>(self)),
-            "i8" => Some(wide::<i64>(self)),
+            "i1" => keyed::<Int8Type>(self, values),
+            "i2" => keyed::<Int16Type>(self, values),
+            "i4" => keyed::<Int32Type>(self, values),
+            "i8" => keyed::<Int64Type>(self, values),
             _ => None,
         }
     }

@@ -118,6 +118,12 @@ impl Model {
         PyList::new(py, columns)
     }
 
+    /// Their names.
+    #[getter]
+    fn names<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        PyList::new(py, self.columns.iter().map(|name| name.bind(py)))
+    }
+
     /// Names of the classes; empty where there are none.
     #[getter]
     fn labels<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {

@@ -31,6 +31,16 @@ impl Scalar<'_> {
             Self::Bool(flag) => Cell::Bool(*flag),
         }
     }
+
+    /// The same, of a value that need not live on.
+    pub(crate) fn into_owned<'o>(self) -> Scalar<'o> {
+        match self {
+            Self::Nothing => Scalar::Nothing,
+            Self::Text(text) => Scalar::Text(Cow::Owned(text.into_owned())),
+            Self::Number(number) => Scalar::Number(number),
+            Self::Bool(flag) => Scalar::Bool(flag),
+        }
+    }
 }
 
 /// Reads a value of a column.
@@ -94,12 +104,19 @@ fn other<'v>(value: &Bound<'_, PyAny>, column: &str) -> PyResult<Scalar<'v>> {
     if name == "bool_" || name == "bool" {
         return Ok(Scalar::Bool(value.is_truthy()?));
     }
+    if name == "ndarray" && value.getattr("ndim")?.extract::<usize>()? == 0 {
+        // An array of no dimensions is its one value.
+        return Ok(scalar(&value.get_item(())?, column)?.into_owned());
+    }
     let is_list = value.hasattr("__len__")?;
     if !is_list && (value.hasattr("__float__")? || value.hasattr("__index__")?) {
         return number(value, column);
     }
-    let advice =
-        if is_list { "a column has one value per row" } else { "expected a number or text" };
+    let advice = match name {
+        "bytes" | "bytearray" | "bytes_" | "memoryview" => "expected text: decode it",
+        _ if is_list => "a column has one value per row",
+        _ => "expected a number or text",
+    };
     let message = format!("column `{column}`: a value of type {name}; {advice}");
     Err(errors::column_type(value.py(), column, &message))
 }

@@ -180,6 +180,88 @@ def test_numpy_in_model_order(frame):
         assert (answers[expected.columns[1]] == expected.iloc[:, 1]).all()
 
 
+@pytest.mark.parametrize("dtype", ["?", "i1", "u2", "i4", "u8", "f2", "f4", "f8", object, ">f4"])
+def test_a_matrix_is_its_columns(dtype):
+    from corpus import BENCH
+
+    model = stemson.load(BENCH / "gbm100d6_num/model.zip")
+    width = len(model.columns)
+    array = (numpy.arange(7 * width).reshape(7, width) % 11).astype(dtype)
+    for matrix in (array, array[::-2], array[:, ::-1], numpy.asfortranarray(array), array[:1]):
+        columns = {name: matrix[:, place] for place, name in enumerate(model.columns)}
+        assert (model.predict(matrix)["predict"] == model.predict(columns)["predict"]).all()
+
+
+def test_masked_places_of_a_matrix_are_absent():
+    from corpus import BENCH
+
+    model = stemson.load(BENCH / "gbm100d6_num/model.zip")
+    array = numpy.ones((2, len(model.columns)))
+    masked = numpy.ma.masked_array(array, mask=array * [[1], [0]])
+    nothing = array * [[float("nan")], [1]]
+    assert (model.predict(masked)["predict"] == model.predict(nothing)["predict"]).all()
+
+
+@pytest.mark.filterwarnings("ignore::stemson.MissingColumnsWarning")
+@pytest.mark.parametrize("levels", [3, 255, 256, 300, 70_000])
+def test_columns_of_many_different_texts(gbm, frame, levels):
+    """Keys of a dictionary are as narrow as can be."""
+    places = numpy.arange(max(levels, 300)) % levels
+    text = numpy.array([f"c9_L{place:04d}" for place in range(levels)], dtype=object)[places]
+    text[7] = None
+    columns = {"c9": text, "n00": places.astype(float)}
+    expected = gbm.predict(pyarrow.table(columns)).column(1).to_pylist()
+    data = pandas.DataFrame(columns)
+    for kind in (object, "category", "str"):
+        assert gbm.predict(data.astype({"c9": kind})).iloc[:, 1].tolist() == expected, kind
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("n00", 1.5), ("n00", 3), ("c0", "c0_L0002"), ("c0", None), ("n00", numpy.datetime64(1, "s"))],
+)
+def test_an_array_of_no_dimensions_is_its_value(gbm, gbm_rows, column, value):
+    array = numpy.array(value)
+    assert array.ndim == 0
+    boxed, plain = (dict(gbm_rows[0], **{column: it}) for it in (array, value))
+    assert gbm.predict_row(boxed) == gbm.predict_row(plain)
+    assert gbm.predict([boxed]) == gbm.predict([plain])
+
+
+ODD = {
+    "masked integers": (lambda x: x.round().astype("Int64"), lambda x: x.round()),
+    "masked floats": (lambda x: x.astype("Float64"), lambda x: x),
+    "sparse": (lambda x: pandas.arrays.SparseArray(x), lambda x: x),
+    "decimals of Arrow": (
+        lambda x: x.round(3).astype(pandas.ArrowDtype(pyarrow.decimal128(18, 3))),
+        lambda x: x.round(3),
+    ),
+    "2^63": (lambda x: [2**63] * len(x), lambda x: [2.0**63] * len(x)),
+    "2^64 - 1": (lambda x: numpy.full(len(x), 2**64 - 1, "u8"), lambda x: [2.0**64] * len(x)),
+    "long doubles": (lambda x: x.to_numpy(numpy.longdouble), lambda x: x),
+    "scalars of Arrow": (lambda x: [pyarrow.scalar(1.5)] * len(x), lambda x: [1.5] * len(x)),
+    "a zone for each": (
+        lambda x: pandas.Series([pandas.Timestamp(9, unit="h", tz="Asia/Tokyo")] * len(x), dtype=object),
+        lambda x: [9 * 3.6e6] * len(x),
+    ),
+    "wide integers of polars": (
+        lambda x: polars.Series([2**70] * len(x), dtype=polars.Int128),
+        lambda x: polars.Series([2.0**70] * len(x)),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", ODD)
+def test_odd_numbers_are_what_they_say(gbm, frame, what):
+    odd, plain = ODD[what]
+    numbers = pandas.to_numeric(frame["n00"])
+    add = lambda values: frame.assign(n00=values)
+    if "polars" in what:
+        add = lambda values: polars.from_pandas(frame).with_columns(n00=values)
+    answers, expected = gbm.predict(add(odd(numbers))), gbm.predict(add(plain(numbers)))
+    assert answers.equals(expected)
+
+
 def test_polars_types(gbm, frame, expected):
     data = polars.from_pandas(frame)
     names = [name for name in frame if name.startswith("n")]
@@ -270,6 +352,56 @@ WRONG = {
         "c0",
     ),
     "bytes": (lambda f: f.assign(c0=[b"a"] * len(f)), stemson.ColumnTypeError, "c0"),
+    "intervals": (
+        lambda f: f.assign(n00=pandas.arrays.IntervalArray.from_breaks(range(len(f) + 1))),
+        stemson.ColumnTypeError,
+        "n00",
+    ),
+    "intervals as categories": (
+        lambda f: f.assign(c0=pandas.cut(pandas.Series(range(len(f))), 3)),
+        stemson.ColumnTypeError,
+        "c0",
+    ),
+    "decimals that signal": (
+        lambda f: f.assign(n00=[decimal.Decimal("sNaN")] * len(f)),
+        stemson.ColumnTypeError,
+        "n00",
+    ),
+    "arrays in cells": (
+        lambda f: f.assign(n00=[numpy.ones(1)] * len(f)),
+        stemson.ColumnTypeError,
+        "n00",
+    ),
+    "times of a day": (
+        lambda f: f.assign(n00=[datetime.time(1)] * len(f)),
+        stemson.ColumnTypeError,
+        "n00",
+    ),
+    "bytes of numpy": (
+        lambda f: {"c0": numpy.array([b"a"])},
+        stemson.ColumnTypeError,
+        "c0",
+    ),
+    "objects of polars": (
+        lambda f: polars.DataFrame({"n00": polars.Series([{1}], dtype=polars.Object)}),
+        stemson.ColumnTypeError,
+        "n00",
+    ),
+    "a dict for a column": (lambda f: {"n00": {"a": 1}}, stemson.InputError, "n00"),
+    "a set for a column": (lambda f: {"n00": {1, 2}}, stemson.InputError, "n00"),
+    "an array of no dimensions": (lambda f: {"n00": numpy.array(1)}, stemson.InputError, "n00"),
+    "two levels of columns": (
+        lambda f: pandas.concat({"x": f}, axis=1),
+        stemson.InputError,
+        None,
+    ),
+    "a generator": (lambda f: (row for row in [{}]), stemson.InputError, None),
+    "nothing at all": (lambda f: None, stemson.InputError, None),
+    "a column of Arrow": (
+        lambda f: pyarrow.Table.from_pandas(f)["n00"],
+        stemson.InputError,
+        None,
+    ),
     "nested arrow": (
         lambda f: pyarrow.Table.from_pandas(f).set_column(
             0, "n00", pyarrow.array([[1.0]] * len(f))

@@ -8,7 +8,7 @@ function that makes answers of the same kind.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any
 
 from . import _native
@@ -32,10 +32,7 @@ def read(model: _native.Model, data: Any, offset: str | None = None) -> tuple[So
     if polars is not None and isinstance(data, polars.LazyFrame):
         raise InputError("a LazyFrame has no rows yet: call .collect() on it")
     if polars is not None and isinstance(data, polars.DataFrame):
-        selected = data.select(_wanted(model, data.columns, offset))
-        # Polars exports a column of nothing as no other library reads it.
-        nothing = [name for name, dtype in selected.schema.items() if dtype == polars.Null]
-        selected = selected.with_columns(polars.col(nothing).cast(polars.Float64))
+        selected = _polars(data.select(_wanted(model, data.columns, offset)))
         return selected, lambda answers: polars.DataFrame(answers)
     if pyarrow is not None and isinstance(data, (pyarrow.Table, pyarrow.RecordBatch)):
         return _pyarrow(model, data, offset)
@@ -77,7 +74,7 @@ def _wanted(model: _native.Model, names: Iterable[Any], offset: str | None) -> l
         raise DuplicateColumnError(f"two columns are called `{twice}`", column=twice)
     if not wanted:
         found = ", ".join(repr(name) for name in names[:8]) or "no columns"
-        expected = ", ".join(f"`{name}`" for name, *_ in model.columns[:8])
+        expected = ", ".join(f"`{name}`" for name in model.names[:8])
         raise InputError(f"no column is the model's: found {found}; expected {expected or 'any'}")
     return wanted
 
@@ -134,6 +131,12 @@ def _series(source: _native.Columns, name: str, series: Any) -> None:
     elif isinstance(dtype, pandas.PeriodDtype):
         raise ColumnTypeError(
             f"column `{name}` has periods ({dtype}), expected times: say .dt.to_timestamp()",
+            column=name,
+        )
+    elif isinstance(dtype, pandas.IntervalDtype):
+        raise ColumnTypeError(
+            f"column `{name}` has intervals ({dtype}), expected numbers or text: say .astype(str)"
+            " if the levels are spelled so",
             column=name,
         )
     elif pandas.api.types.is_datetime64_any_dtype(dtype) and series.isna().all():
@@ -206,7 +209,9 @@ def _array(source: _native.Columns, name: str, values: Any) -> None:
         )
     if isinstance(values, numpy.ma.MaskedArray):
         source.add_objects(name, numpy.ma.filled(values.astype(object), None).tolist())
-    elif kind in "OUT":
+    elif kind == "O":
+        source.add_object_array(name, values)
+    elif kind in "UT":
         source.add_objects(name, values.tolist())
     elif kind == "M":
         unit = numpy.datetime_data(values.dtype)
@@ -234,20 +239,25 @@ def _numpy(model: _native.Model, array: Any, offset: str | None) -> tuple[Source
         for name in wanted:
             _array(source, name, array[name])
     else:
-        # A matrix has no columns of one dimension.
-        array = numpy.asarray(array)
-        columns = model.columns
-        features = [name for name, _, _, role in columns if role == "feature"]
-        expected = f"{len(features)} columns in the order of `model.columns`"
+        if isinstance(array, numpy.matrix):
+            # It has no columns of one dimension.
+            array = numpy.asarray(array)
+        names = model.names
+        features = len(names) - (model.offset is not None)
+        expected = f"{features} columns in the order of `model.columns`"
         if array.ndim != 2:
             raise InputError(f"an array of {array.ndim} dimensions, expected rows x {expected}")
         if model.is_open:
             raise InputError("the columns of this model go by name: use a data frame or dicts")
-        if array.shape[1] not in (len(features), len(columns)):
-            raise InputError(f"an array of {array.shape[1]} columns, expected {expected}")
+        width = array.shape[1]
+        if width not in (features, len(names)):
+            raise InputError(f"an array of {width} columns, expected {expected}")
         source = model.frame(len(array))
-        for place, (name, *_) in zip(range(array.shape[1]), columns):
-            _array(source, name, array[:, place])
+        if type(array) is numpy.ndarray and array.dtype.char in "?bBhHiIlLqQefd" and array.dtype.isnative:
+            source.add_matrix(names[:width], array)
+        else:
+            for place, name in enumerate(names[:width]):
+                _array(source, name, array[:, place])
     return source, _structured
 
 
@@ -260,6 +270,24 @@ def _structured(answers: _native.Answers) -> Any:
     for name, values in columns.items():
         result[name] = values
     return result
+
+
+# polars
+
+
+def _polars(frame: Any) -> Any:
+    """With the columns that polars exports as no other library reads them as numbers."""
+    import polars
+
+    for name, dtype in frame.schema.items():
+        if dtype == polars.Object:
+            raise ColumnTypeError(
+                f"column `{name}` has Python objects, expected numbers, booleans, times or text",
+                column=name,
+            )
+    alone = [polars.Null, *(getattr(polars, name, polars.Null) for name in ("Int128", "UInt128"))]
+    names = [name for name, dtype in frame.schema.items() if dtype in alone]
+    return frame.with_columns(polars.col(names).cast(polars.Float64)) if names else frame
 
 
 # pyarrow
@@ -292,7 +320,14 @@ def _dict(
     lengths = {}
     for name in wanted:
         values = data[name]
-        if isinstance(values, (str, bytes)) or not hasattr(values, "__len__"):
+        if isinstance(values, (Mapping, Set)):
+            raise InputError(
+                f"column `{name}` is a {type(values).__name__}, expected values in the order of the"
+                " rows: a list or an array",
+                column=name,
+            )
+        is_single = getattr(values, "ndim", 1) == 0 or not hasattr(values, "__len__")
+        if is_single or isinstance(values, (str, bytes)):
             raise InputError(
                 f"column `{name}` is one value ({type(values).__name__}), expected a column:"
                 " a single row goes to predict_row",
@@ -348,7 +383,7 @@ def _rows(
             raise InputError(f"row {place} is {type(row).__name__}, expected a dict")
         names.update(dict.fromkeys(row))
     # No rows lack no column.
-    wanted = _wanted(model, names, offset) if rows else [name for name, *_ in model.columns]
+    wanted = _wanted(model, names, offset) if rows else model.names
     source = model.frame(len(rows))
     for name in wanted:
         source.add_objects(name, [row.get(name) for row in rows])

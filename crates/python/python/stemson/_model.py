@@ -113,7 +113,7 @@ class Model:
     @property
     def columns(self) -> list[str]:
         """Names of the columns that the model takes, in its order."""
-        return [name for name, *_ in self._native.columns]
+        return self._native.names
 
     @property
     def labels(self) -> list[str]:
