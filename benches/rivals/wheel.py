@@ -239,10 +239,22 @@ def loop(path):
             requests += n
         return np.concatenate(idle), np.concatenate(busy), requests
 
+    async def long():
+        """While one frame is read that takes a second."""
+        task, late = asyncio.ensure_future(model.apredict(large)), []
+        while not task.done():
+            late.append((await lags(0.05, None))[0])
+        await task
+        return np.concatenate(late)
+
+    import pandas
+    large = pandas.DataFrame(rows_beside(path) * 5_000).astype(object)
     idle, busy, requests = asyncio.run(both())
+    large_late = np.concatenate([asyncio.run(long()) for _ in range(ROUNDS)])
+    say(large_rows=len(large), timers_large=len(large_late), late_large=int((large_late > 1).sum()))
     say(requests=requests, timers=len(busy), late=int((busy > 1).sum()), late_idle=int((idle > 1).sum()),
         timers_idle=len(idle))
-    for name, values in (("idle", idle), ("busy", busy)):
+    for name, values in (("idle", idle), ("busy", busy), ("large", large_late)):
         for share in (50, 99, 99.9):
             say(**{f"{name}_{share}": float(np.percentile(values, share))})
     read, native, give = np.min([parts(model, rows, threads=1) for _ in range(20)], axis=0)

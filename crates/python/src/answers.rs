@@ -9,12 +9,12 @@ use arrow_schema::{DataType, SchemaRef};
 use arrow_select::concat::concat;
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
-use pyo3::types::{PyCapsule, PyDict, PyList, PyString};
+use pyo3::types::{PyCapsule, PyDict, PyList, PySlice, PyString};
 use stemson_batch::Summary;
 
-use crate::columns::give_way;
 use crate::errors;
 use crate::stream;
+use crate::turn::Turn;
 
 /// What became of the rows of a frame, in their order.
 ///
@@ -53,6 +53,26 @@ impl Answers {
                 Ok(Bound::new(py, Values::of(&whole))?.into_any())
             }
         }
+    }
+
+    /// Puts a column of text into a numpy array of objects.
+    fn fill(&self, py: Python<'_>, index: usize, array: &Bound<'_, PyAny>) -> PyResult<()> {
+        let mut turn = Turn::begin();
+        let mut start = 0;
+        for table in &self.tables {
+            let end = start + table.num_rows() as isize;
+            let piece = texts(py, &[&**table.column(index)])?;
+            array.set_item(PySlice::new(py, start, end, 1), piece)?;
+            start = end;
+            turn.give(py);
+        }
+        Ok(())
+    }
+
+    /// Whether a column is text.
+    fn is_text(&self, index: usize) -> bool {
+        let kind = self.schema.fields().get(index).map(|field| field.data_type());
+        matches!(kind, Some(DataType::Dictionary(..) | DataType::Utf8))
     }
 
     /// Counts: `rows`, `refused`, `converted` by column, `missing` and `ignored` columns.
@@ -107,7 +127,7 @@ pub(crate) fn converted<'py>(py: Python<'py>, summary: &Summary) -> PyResult<Bou
 
 /// Text as Python's strings: of a dictionary each value is one object.
 fn texts<'py>(py: Python<'py>, pieces: &[&dyn Array]) -> PyResult<Bound<'py, PyAny>> {
-    let list = PyList::empty(py);
+    let (list, mut turn) = (PyList::empty(py), Turn::begin());
     for piece in pieces {
         if let Some(dictionary) = piece.as_dictionary_opt::<Int32Type>() {
             let values = dictionary.values().as_string::<i32>();
@@ -116,8 +136,7 @@ fn texts<'py>(py: Python<'py>, pieces: &[&dyn Array]) -> PyResult<Bound<'py, PyA
             for key in dictionary.keys() {
                 list.append(key.and_then(|key| values.get(key as usize)?.as_ref()))?;
             }
-            // A piece is some thousand rows.
-            give_way(py);
+            turn.give(py);
         } else {
             for text in piece.as_string::<i32>() {
                 list.append(text)?;

@@ -29,8 +29,9 @@ use stemson_mojo::Model;
 
 use crate::errors;
 use crate::row::{Scalar, scalar};
+use crate::turn::Turn;
 
-/// Objects that are read before other threads are asked whether they want the interpreter: some 50 us.
+/// Objects that are read before the time is looked at: some 50 us.
 const OBJECTS_AT_ONCE: usize = 1024;
 
 /// A data frame on its way in, column by column. Columns that the model does not have may be left
@@ -43,6 +44,7 @@ pub(crate) struct Columns {
     rows: usize,
     fields: Vec<Field>,
     arrays: Vec<ArrayRef>,
+    turn: Turn,
 }
 
 #[pymethods]
@@ -126,7 +128,7 @@ impl Columns {
             for object in piece.call_method0("tolist")?.cast::<PyList>()? {
                 pool.push(&object, name, &mut found)?;
             }
-            give_way(py);
+            self.turn.give(py);
         }
         let column = pool.column(found, |number| self.spell(name, number));
         self.add(py, name, column)
@@ -139,7 +141,7 @@ impl Columns {
 
 impl Columns {
     pub(crate) fn new(model: Arc<Model>, rows: usize) -> Self {
-        Self { model, rows, fields: Vec::new(), arrays: Vec::new() }
+        Self { model, rows, fields: Vec::new(), arrays: Vec::new(), turn: Turn::begin() }
     }
 
     /// All of them. The arrays are shared, not copied.
@@ -167,6 +169,7 @@ impl Columns {
         }
         self.fields.push(Field::new(name, column.data_type().clone(), true));
         self.arrays.push(column);
+        self.turn.give(py);
         Ok(())
     }
 
@@ -175,12 +178,12 @@ impl Columns {
         errors::column_type(py, name, &message)
     }
 
-    fn objects(&self, name: &str, objects: &Bound<'_, PyList>) -> PyResult<ArrayRef> {
+    fn objects(&mut self, name: &str, objects: &Bound<'_, PyList>) -> PyResult<ArrayRef> {
         let (mut found, mut pool) = (Found::default(), Pool::default());
         for (place, object) in objects.iter().enumerate() {
             pool.push(&object, name, &mut found)?;
             if (place + 1).is_multiple_of(OBJECTS_AT_ONCE) {
-                give_way(objects.py());
+                self.turn.give(objects.py());
             }
         }
         Ok(pool.column(found, |number| self.spell(name, number)))
@@ -193,11 +196,6 @@ impl Columns {
             None => number.to_string(),
         }
     }
-}
-
-/// Lets a thread that waits for the interpreter have it: an event loop, most often.
-pub(crate) fn give_way(py: Python<'_>) {
-    py.detach(|| ());
 }
 
 /// Which kinds of values a column of objects has.

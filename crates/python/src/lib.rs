@@ -7,7 +7,8 @@
 //! # Promises
 //!
 //! - The interpreter is free for others while a frame is scored. One row is scored without letting
-//!   go of it: the microsecond that takes is less than getting it back.
+//!   go of it: the microsecond that takes is less than getting it back. Reading objects and writing
+//!   text gives it away after half a millisecond (`turn`).
 //! - No call into Python per cell of an array; per distinct object in a column of objects.
 //! - What is wrong with a model or with data is an exception of `stemson.errors`, with another
 //!   argument one of Python's own; a panic is neither.
@@ -21,6 +22,7 @@ mod model;
 mod options;
 mod row;
 mod stream;
+mod turn;
 
 #[pyo3::pymodule]
 mod _native {

@@ -252,6 +252,8 @@ impl Model {
         let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
         let cores = || thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let threads = match threads {
+            // To ask for the cores takes longer than to score a few rows: files of the system say it.
+            None if rows < 2 * ROWS_PER_THREAD_MIN => 1,
             None => cores().min(rows / ROWS_PER_THREAD_MIN),
             Some(threads @ ..1) => {
                 let message = format!("threads is {threads}, expected 1 or more");

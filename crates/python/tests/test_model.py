@@ -7,6 +7,7 @@ import os
 import pickle
 import resource
 import shutil
+import sys
 import threading
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -146,6 +147,33 @@ def test_the_interpreter_is_free_while_a_frame_is_scored(gbm, gbm_rows):
     during = len(counted) - before
     done.set()
     thread.join()
+    assert during > 10
+
+
+def test_a_long_column_leaves_turns_to_other_threads(gbm):
+    """The interpreter's own switching is off: who waits goes on only where it is left to him."""
+    objects = [float(place) for place in range(1_000_000)]
+    data = gbm._native.frame(len(objects))
+    turns, done = [], threading.Event()
+
+    def count():
+        while not done.is_set():
+            turns.append(None)
+            time.sleep(0)
+
+    thread, interval = threading.Thread(target=count), sys.getswitchinterval()
+    sys.setswitchinterval(1_000)
+    try:
+        thread.start()
+        while not turns:
+            time.sleep(0)
+        before = len(turns)
+        data.add_objects("n00", objects)
+        during = len(turns) - before
+    finally:
+        done.set()
+        sys.setswitchinterval(interval)
+        thread.join()
     assert during > 10
 
 

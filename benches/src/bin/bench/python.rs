@@ -154,6 +154,12 @@ fn event_loop(found: &Figures) -> Result<String, Failure> {
     for (word, shown, late, timers) in [
         ("idle", "nothing else to do", "late_idle", "timers_idle"),
         ("busy", "100 requests of 64 rows a second by `apredict`", "late", "timers"),
+        (
+            "large",
+            "one `apredict` of a pandas frame of 1,000,000 rows, all objects",
+            "late_large",
+            "timers_large",
+        ),
     ] {
         let at = |share: &str| get(found, &format!("{word}_{share}"));
         let share = 100.0 * get(found, late)? / get(found, timers)?;

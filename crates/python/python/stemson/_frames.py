@@ -85,14 +85,11 @@ def columns_of(answers: _native.Answers) -> dict[str, Any]:
 
     columns: dict[str, Any] = {}
     for index, name in enumerate(answers.names):
-        column = answers.column(index)
-        if isinstance(column, list):
-            # `numpy.array` would look into the objects.
-            values = numpy.empty(len(column), dtype=object)
-            values[:] = column
-            columns[name] = values
+        if answers.is_text(index):
+            columns[name] = numpy.empty(len(answers), dtype=object)
+            answers.fill(index, columns[name])
         else:
-            columns[name] = numpy.asarray(column)
+            columns[name] = numpy.asarray(answers.column(index))
     return columns
 
 
