@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::trace::hex;
+
 pub(crate) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The id of the request that carries it.
@@ -74,8 +76,8 @@ impl RequestIds {
         }
         let mut hasher = self.seed.build_hasher();
         hasher.write_u64(self.next.fetch_add(1, Ordering::Relaxed));
-        let id = format!("{:016x}", hasher.finish());
-        HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("-"))
+        let id = hex::<16>(hasher.finish().into());
+        HeaderValue::from_bytes(&id).unwrap_or(HeaderValue::from_static("-"))
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::wire::{Fields, Malformed, Value};
 use crate::ask::Parameter;
 use crate::error::Refusal;
-use crate::oip::{self, Datatype, InferRequest, Tensor, Terms, Values, Wanted};
+use crate::oip::{self, Datatype, InferRequest, Spot, Tensor, Terms, Values, Wanted};
 use crate::rows::Rows;
 
 /// Fields of the message, by number.
@@ -79,18 +79,21 @@ impl From<Malformed> for Refusal {
     }
 }
 
+/// Fields of a message at most.
+const FIELDS_MAX: usize = 1 << 16;
+
+fn too_many_fields() -> Refusal {
+    Refusal::BadField(format!("the message has more than {FIELDS_MAX} fields"))
+}
+
 impl Target {
     /// Reads over the tensors. `is_all`: whether that is the whole message; else the name must
     /// stand in it.
     pub(super) fn read(beginning: &[u8], is_all: bool) -> Result<Self, Refusal> {
-        const FIELDS_MAX: usize = 1 << 16;
         let mut target = Self::default();
         for (n, field) in Fields::new(beginning).enumerate() {
             match field {
-                Ok(_) if n >= FIELDS_MAX => {
-                    let why = format!("the message has more than {FIELDS_MAX} fields");
-                    return Err(Refusal::BadField(why));
-                }
+                Ok(_) if n >= FIELDS_MAX => return Err(too_many_fields()),
                 Ok((number, value)) => {
                     target.take(number, value)?;
                 }
@@ -145,8 +148,11 @@ pub(super) fn read<'m>(message: &'m [u8], rows: &Rows) -> Result<Decoded<'m>, Re
     let mut terms = Terms::default();
     let (mut drafts, mut raws, mut outputs) = (Vec::new(), Vec::new(), Vec::new());
     let inputs_max = oip::inputs_max(rows);
-    for field in Fields::new(message) {
+    for (n, field) in Fields::new(message).enumerate() {
         let (number, value) = field?;
+        if n >= FIELDS_MAX {
+            return Err(too_many_fields());
+        }
         if target.take(number, value)? {
             continue;
         }
@@ -192,12 +198,8 @@ pub(super) fn read<'m>(message: &'m [u8], rows: &Rows) -> Result<Decoded<'m>, Re
 }
 
 /// How an input is called in messages.
-fn spot(name: &str, index: usize) -> String {
-    if name.is_empty() {
-        format!("inputs[{index}]")
-    } else {
-        format!("input `{}`", name.chars().take(80).collect::<String>())
-    }
+fn spot(name: &str, index: usize) -> Spot<'_> {
+    Spot { name: Some(name).filter(|name| !name.is_empty()), index }
 }
 
 /// An entry of `parameters`.

@@ -28,7 +28,7 @@ pub(crate) use datatype::Datatype;
 pub(crate) use encode::{Output, OutputTensor};
 pub(crate) use metadata::{Shown, TensorShape, features, inputs, outputs, versions};
 use request::Bounds;
-pub(crate) use request::{InferRequest, OUTPUTS_MAX, Tensor, Terms, Wanted};
+pub(crate) use request::{InferRequest, OUTPUTS_MAX, Spot, Tensor, Terms, Wanted};
 
 /// How the server calls itself, and the backend of its models.
 pub(crate) const SERVER: &str = "stemson";

@@ -334,7 +334,7 @@ fn finish<'de>(
 ) -> Result<Vec<Tensor<'de>>, String> {
     let (mut rest, mut tensors) = (bytes, Vec::with_capacity(inputs.len()));
     for draft in inputs {
-        let spot = format!("input `{}`", draft.name.chars().take(80).collect::<String>());
+        let name = draft.name.clone();
         let tensor = match draft.data {
             Ok(data) => with_data(draft.name, draft.shape, draft.datatype, data),
             Err(len) => match rest.split_at_checked(len) {
@@ -351,6 +351,7 @@ fn finish<'de>(
                 }
             },
         };
+        let spot = Spot { name: Some(&*name), index: 0 };
         tensors.push(tensor.map_err(|cause| format!("{spot}: {cause}"))?);
     }
     if rest.is_empty() {
@@ -361,7 +362,7 @@ fn finish<'de>(
 }
 
 /// An error of a part, with the part's name.
-fn named<E: Error>(part: &str, cause: &E) -> E {
+fn named<E: Error>(part: impl fmt::Display, cause: &E) -> E {
     E::custom(format_args!("{part}: {cause}"))
 }
 
@@ -424,19 +425,20 @@ impl Input {
         let (mut name, mut shape, mut datatype, mut data) = (None, None, None, None);
         let mut bytes = None;
         while let Some(key) = map.next_key_seed(Text)? {
-            let spot = spot(name.as_deref(), self.index);
+            let spot = Spot { name: name.as_deref(), index: self.index };
             match &*key {
                 "name" => {
                     let text = map.next_value_seed(Text);
-                    name = Some(text.map_err(|e| named(&format!("{spot}: `name`"), &e))?);
+                    name = Some(text.map_err(|e| named(format_args!("{spot}: `name`"), &e))?);
                 }
                 "shape" => {
                     let read = map.next_value_seed(Shape);
-                    shape = Some(read.map_err(|e| named(&spot, &e))?);
+                    shape = Some(read.map_err(|e| named(spot, &e))?);
                 }
                 "datatype" => {
                     let text = map.next_value_seed(Text);
-                    let text = text.map_err(|e| named(&format!("{spot}: `datatype`"), &e))?;
+                    let named = |e| named(format_args!("{spot}: `datatype`"), &e);
+                    let text = text.map_err(named)?;
                     datatype = Some(Datatype::parse(&text).ok_or_else(|| {
                         let known = Datatype::names();
                         A::Error::custom(format_args!(
@@ -449,17 +451,17 @@ impl Input {
                     let mut read = Data::default();
                     let Self { elements_max, .. } = self;
                     let seed = Read { data: &mut read, skip, elements_max, depth: 0 };
-                    map.next_value_seed(seed).map_err(|e| named(&spot, &e))?;
+                    map.next_value_seed(seed).map_err(|e| named(spot, &e))?;
                     data = Some(read);
                 }
                 "parameters" => {
                     let form = map.next_value_seed(Maybe(TensorParameters { skip }));
-                    bytes = form.map_err(|e| named(&spot, &e))?.and_then(|form| form.bytes);
+                    bytes = form.map_err(|e| named(spot, &e))?.and_then(|form| form.bytes);
                 }
                 _ => map.next_value_seed(skip)?,
             }
         }
-        let spot = spot(name.as_deref(), self.index);
+        let spot = Spot { name: name.as_deref(), index: self.index };
         let missing = |part: &str| A::Error::custom(format_args!("{spot}: `{part}` is missing"));
         let name = name.clone().ok_or_else(|| missing("name"))?;
         let shape = shape.ok_or_else(|| missing("shape"))?;
@@ -482,11 +484,20 @@ fn too_many<E: Error>(list: &str, len_max: usize) -> E {
     E::custom(format_args!("`{list}` has more than {len_max} elements"))
 }
 
-/// How an input is called in messages.
-fn spot(name: Option<&str>, index: usize) -> String {
-    match name {
-        Some(name) => format!("input `{}`", name.chars().take(80).collect::<String>()),
-        None => format!("inputs[{index}]"),
+/// How an input is called in messages; most requests need none.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Spot<'n> {
+    /// None: not known yet.
+    pub(crate) name: Option<&'n str>,
+    pub(crate) index: usize,
+}
+
+impl fmt::Display for Spot<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name {
+            Some(name) => write!(f, "input `{name:.80}`"),
+            None => write!(f, "inputs[{}]", self.index),
+        }
     }
 }
 
