@@ -129,6 +129,12 @@ fn accepted(headers: &HeaderMap) -> Option<Accepted> {
     best.map(|coding| Accepted { coding, is_only: others == 1 })
 }
 
+/// What a body of so many bytes weighs: those of a compressed one become many.
+pub(crate) fn weight(headers: &HeaderMap, bytes: usize) -> usize {
+    let is_coded = headers.contains_key(header::CONTENT_ENCODING);
+    bytes.saturating_mul(if is_coded { GROWTH } else { 1 })
+}
+
 /// A call whose body or answer may be compressed.
 pub(crate) struct Coded<C> {
     call: C,

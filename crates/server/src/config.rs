@@ -169,6 +169,12 @@ impl Limits {
     pub(crate) fn bodies_bytes_max(&self) -> usize {
         self.body_bytes_max.saturating_mul(16)
     }
+
+    /// Bytes of all artifacts together that are on their way: as much as the largest in base64.
+    pub(crate) fn uploads_bytes_max(&self) -> usize {
+        let bytes = self.artifact_bytes_max.div_ceil(3).saturating_mul(4).saturating_add(1 << 20);
+        usize::try_from(bytes).unwrap_or(usize::MAX)
+    }
 }
 
 impl Default for Limits {

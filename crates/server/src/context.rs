@@ -10,7 +10,7 @@ use stemson_serving::{
     Chosen, Deployment, Deployments, Gate, ModelName, Revision, Seen, Selector, Verdict, Work,
 };
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::auth::Auth;
 use crate::cache::{Asked, PredictionCache};
@@ -41,8 +41,10 @@ pub(crate) struct Context {
     pub(crate) lane: Lane,
     pub(crate) loader: Loader,
     pub(crate) shadows: Shadows,
-    /// Artifacts that may be on their way in at a time.
-    pub(crate) uploads: Arc<Semaphore>,
+    /// Whose turn it is to have a whole artifact in memory.
+    pub(crate) turns: Arc<Semaphore>,
+    /// For the artifacts that are on their way: as much as the biggest takes.
+    pub(crate) uploads: Budget,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) metrics_compat: Option<MetricsCompat>,
     /// Shared with the thread that reads keys again.
@@ -84,6 +86,11 @@ impl Context {
             exporter.send_after(self.settings.log_frequency());
         }
         Ok(shown)
+    }
+
+    /// Waits until nobody else has an artifact in memory.
+    pub(crate) async fn turn(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        Arc::clone(&self.turns).acquire_owned().await.map_err(|_| Refusal::Panicked)
     }
 
     pub(crate) fn limits(&self) -> Limits {
@@ -222,6 +229,14 @@ impl SharedGate {
 }
 
 impl Admitted {
+    /// The time that the work will take, if others wait too; alone it may be tried, however long it
+    /// is said to take.
+    pub(crate) fn time_in_company(&self) -> Duration {
+        let rest = *self.rest.lock().unwrap_or_else(PoisonError::into_inner);
+        self.gate
+            .with(|gate| if gate.requests() > 1 { rest / gate.lanes() } else { Duration::ZERO })
+    }
+
     /// A part of the work is done.
     pub(crate) fn progress(&self, cost: Duration) {
         let mut rest = self.rest.lock().unwrap_or_else(PoisonError::into_inner);

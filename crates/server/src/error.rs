@@ -208,8 +208,8 @@ impl Refusal {
                 "the queue is full ([limits] queued_requests): try again later".to_owned()
             }
             Self::Shed { reason: ShedReason::Memory, .. } => {
-                "other bodies take all memory that there is for them ([limits] body_mib): try again \
-                 later"
+                "other bodies take all memory that there is for them ([limits] body_mib, of uploads \
+                 artifact_mib): try again later"
                     .to_owned()
             }
             Self::DeadlineMissed { timeout } => format!(

@@ -30,14 +30,16 @@ use crate::routes::Arrival;
 use crate::settings::Traced;
 use crate::trace::{self, TraceContext};
 
-/// Bytes that are read over of a body that nobody wants.
-const READ_OVER_BYTES_MAX: usize = 64 << 20;
+/// Bytes that are read over of a body that nobody wants, so that the connection can be kept: to read
+/// more costs more than to connect anew.
+const READ_OVER_BYTES_MAX: u64 = 256 << 10;
 
 /// How long a body may stand still before its rate counts.
 const BODY_GRACE: Duration = Duration::from_secs(10);
 
-/// Bytes that are read over of callers whom nobody knows.
-const READ_OVER_UNKNOWN_BYTES_MAX: usize = 1 << 20;
+/// Of an answer: the caller is still sending, and is not read any more.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LeftUnread;
 
 /// Answers one request.
 pub(crate) async fn answer<B>(
@@ -91,7 +93,7 @@ async fn route<B>(
 where
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
 {
-    let is_grpc = grpc::is_grpc(request.headers());
+    let (version, is_grpc) = (request.version(), grpc::is_grpc(request.headers()));
     let is_expecting = request.headers().contains_key(header::EXPECT);
     let (mut head, body) = request.into_parts();
     // A stream waits for what its caller will ask next.
@@ -112,18 +114,22 @@ where
     let Some(refusal) = refusal(&mut response) else {
         return response;
     };
-    // Who waits to be asked for a body need not send it; in HTTP/2 a request that is answered early
-    // ends without harm.
-    if !is_expecting && !is_grpc {
-        let is_unknown = matches!(refusal, Refusal::Unauthorized(_));
-        let bytes_max = if is_unknown { READ_OVER_UNKNOWN_BYTES_MAX } else { READ_OVER_BYTES_MAX };
-        kept.read_over(bytes_max).await;
-    }
+    // In HTTP/2 a request that is answered early ends without harm; in HTTP/1.1 the connection ends
+    // with it. Who waits to be asked for a body need not send it.
+    let is_read = match version {
+        Version::HTTP_2 => true,
+        _ if is_expecting => kept.is_end_stream(),
+        _ => kept.read_over(READ_OVER_BYTES_MAX).await,
+    };
     let allow = response.headers_mut().remove(header::ALLOW);
     let mut rendered =
         if is_grpc { grpc::status::render(&refusal) } else { refusal.render(id.as_str()) };
     if let Some(allow) = allow {
         rendered.headers_mut().insert(header::ALLOW, allow);
+    }
+    if !is_read {
+        rendered.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        rendered.extensions_mut().insert(LeftUnread);
     }
     rendered
 }
@@ -226,17 +232,17 @@ impl<B> Lent<B> {
 }
 
 impl<B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin> Lent<B> {
-    /// Reads over what is left. A caller who still sends when the connection closes may never see
-    /// why he was refused.
-    async fn read_over(self, bytes_max: usize) {
+    /// Reads over what is left, if that is not more. Whether the body is over.
+    async fn read_over(mut self, bytes_max: u64) -> bool {
         let mut bytes = 0;
-        let mut body = self;
-        while let Some(Ok(frame)) = body.frame().await {
-            bytes += frame.data_ref().map_or(0, Bytes::len);
-            if bytes > bytes_max {
-                return;
+        while bytes + self.size_hint().lower() <= bytes_max {
+            match self.frame().await {
+                Some(Ok(frame)) => bytes += frame.data_ref().map_or(0, Bytes::len) as u64,
+                Some(Err(_)) => return false,
+                None => return true,
             }
         }
+        false
     }
 }
 

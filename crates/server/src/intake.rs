@@ -14,6 +14,7 @@ use hyper::body::Body as _;
 use stemson_serving::ShedReason;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::context::Context;
 use crate::error::Refusal;
 use crate::pace::TooSlow;
 
@@ -127,6 +128,17 @@ pub(crate) async fn whole(
     read(&parts.headers, body, bytes_max, limit, None).await
 }
 
+/// An artifact that is sent, within its limit and the budget of those. Before its turn, so that who
+/// sends slowly keeps nobody waiting.
+pub(crate) async fn artifact(
+    context: &Context,
+    request: Request,
+    bytes_max: u64,
+) -> Result<Bytes, Refusal> {
+    let (parts, body) = request.into_parts();
+    read(&parts.headers, body, bytes_max, "artifact_mib", Some(&context.uploads)).await
+}
+
 /// The whole body, within its limit and the budget.
 pub(crate) async fn read(
     headers: &HeaderMap,
@@ -136,8 +148,7 @@ pub(crate) async fn read(
     budget: Option<&Budget>,
 ) -> Result<Bytes, Refusal> {
     let too_large = || Refusal::BodyTooLarge { bytes_max, limit };
-    let length = headers.get(header::CONTENT_LENGTH);
-    let length = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let length = content_length(headers);
     if length.is_some_and(|length| length > bytes_max) {
         return Err(too_large());
     }
@@ -166,6 +177,11 @@ pub(crate) async fn read(
         grown.push(&data)?;
     }
     Ok(grown.take())
+}
+
+/// How long the body will be, where its head says so.
+pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// Whether the caller was too slow, wrapped as it may be.

@@ -42,6 +42,7 @@ mod intake;
 mod json;
 mod lag;
 mod lane;
+mod linger;
 mod listen;
 mod live;
 mod loader;

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::http::Version;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -18,6 +20,7 @@ use crate::auth::{Entrance, Visitor};
 use crate::config::{Limits, is_loopback};
 use crate::context::Context;
 use crate::front;
+use crate::linger::{Lingering, OnSocket, Unread};
 use crate::pace::{Pace, Patient};
 use crate::streams::Streams;
 use crate::tls::{self, Tls};
@@ -227,23 +230,31 @@ impl Talk {
         builder: auto::Builder<TokioExecutor>,
         mut phase: watch::Receiver<Phase>,
     ) where
-        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        S: AsyncRead + AsyncWrite + OnSocket + Send + Unpin + 'static,
     {
         let Self { visitor, router, context } = self;
         let (visitor, streams) = (Arc::new(visitor), Arc::<Streams>::default());
         let Limits { head, idle, body_bytes_per_second_min, .. } = context.limits();
         let has_asked = Arc::new(AtomicBool::new(false));
         let (asked, counted) = (Arc::clone(&has_asked), Arc::clone(&streams));
+        let unread = Unread::default();
+        let stream = Lingering::new(stream, unread.clone());
         let service = service_fn(move |request| {
             asked.store(true, Ordering::Relaxed);
             let stream = (request.version() == Version::HTTP_2).then(|| counted.begin());
             let (context, router, visitor) =
                 (Arc::clone(&context), router.clone(), Arc::clone(&visitor));
+            let unread = unread.clone();
             async move {
                 let answer = front::answer(context, router, visitor, request).await;
-                answer.map(|response| match stream {
-                    Some(stream) => response.map(|body| stream.give(body)),
-                    None => response,
+                answer.map(|response| {
+                    if response.extensions().get::<front::LeftUnread>().is_some() {
+                        unread.set();
+                    }
+                    match stream {
+                        Some(stream) => response.map(|body| stream.give(body)),
+                        None => response,
+                    }
                 })
             }
         });
@@ -253,15 +264,18 @@ impl Talk {
         let mut connection = std::pin::pin!(connection);
         let lost = lost(&streams, &has_asked, head);
         let mut lost = std::pin::pin!(lost);
+        // Looked at when one of them wakes up, and not with every request.
+        let ends = ends(lost.as_mut(), streams.idle(idle), &mut phase);
+        let mut ends: FuturesUnordered<_> = std::iter::once(ends).collect();
         // The connection first: what has come in is answered, whatever else there is. Its errors are
         // the caller's going away in the middle of something.
-        let is_idle = tokio::select! {
+        let end = tokio::select! {
             biased;
             _ = connection.as_mut() => return,
-            () = lost.as_mut() => return,
-            () = streams.idle(idle) => true,
-            () = closing(&mut phase) => false,
+            end = ends.next() => end.flatten(),
         };
+        drop(ends);
+        let Some(is_idle) = end else { return };
         tokio::select! {
             biased;
             _ = connection.as_mut() => return,
@@ -275,6 +289,20 @@ impl Talk {
             // Who does not take leave when he is told to.
             () = tokio::time::sleep(WRITE_PATIENCE), if is_idle => {}
         }
+    }
+}
+
+/// Waits until a connection is to end. None: at once; else whether it is for being idle.
+async fn ends(
+    lost: impl Future<Output = ()>,
+    idle: impl Future<Output = ()>,
+    phase: &mut watch::Receiver<Phase>,
+) -> Option<bool> {
+    tokio::select! {
+        biased;
+        () = lost => None,
+        () = idle => Some(true),
+        () = closing(phase) => Some(false),
     }
 }
 

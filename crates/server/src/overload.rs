@@ -83,6 +83,10 @@ impl Held {
             .header("x-request-timeout", timeout_ms)
             .body(Body::from(format!("{{\"instances\":[{instances}]}}")))
             .expect("a request");
+        self.send(request).await
+    }
+
+    async fn send(&self, request: Request<Body>) -> Reply {
         let visitor = Arc::new(Visitor {
             peer: SocketAddr::from(([127, 0, 0, 1], 1)),
             entrance: Entrance::Inference,
@@ -166,6 +170,86 @@ fn what_cannot_be_done_in_time_is_shed_at_once() {
     assert!(held.metric("stemson_shed_total{reason=\"deadline\"} 2"));
     drop(occupied);
     assert_eq!(held.context.gate.requests(), 0);
+}
+
+/// A request whose head promises a megabyte, and nothing comes.
+fn promise(path: &str) -> Request<Body> {
+    let never = futures_util::stream::pending::<std::io::Result<Vec<u8>>>();
+    Request::post(path)
+        .header("x-request-timeout", "100")
+        .header("content-length", "1000000")
+        .body(Body::from_stream(never))
+        .expect("a request")
+}
+
+#[test]
+fn a_body_that_would_be_late_is_not_waited_for() {
+    let held = Held::new(Limits::default());
+    let occupied = held.occupy(Duration::from_millis(2_500));
+    let reply = runtime().block_on(held.send(expecting(promise("/v1/models/churn:predict"))));
+    assert_eq!((reply.status, &reply.body["code"]), (503, &"no_capacity".into()));
+    assert!(reply.headers.contains("retry-after-ms: 2500\n"), "{}", reply.headers);
+    assert!(reply.headers.contains("connection: close\n"), "{}", reply.headers);
+    assert!(held.metric("stemson_shed_total{reason=\"deadline\"} 1"));
+    drop(occupied);
+    assert_eq!(held.context.gate.requests(), 0);
+}
+
+/// The body is not read over then, and need not come.
+fn expecting(mut request: Request<Body>) -> Request<Body> {
+    request.headers_mut().insert("expect", "100-continue".parse().expect("a value"));
+    request
+}
+
+#[test]
+fn a_promise_keeps_its_place_for_a_moment_only() {
+    let held = Held::new(Limits::default());
+    runtime().block_on(async {
+        let mut promised = std::pin::pin!(held.send(promise("/v1/models/churn:predict")));
+        std::future::poll_fn(|context| {
+            assert!(promised.as_mut().poll(context).is_pending());
+            std::task::Poll::Ready(())
+        })
+        .await;
+        assert_eq!(held.context.gate.requests(), 1, "its place is taken");
+        let released = async {
+            while held.context.gate.requests() > 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::select! {
+            _ = &mut promised => panic!("its body has not come"),
+            () = released => {}
+        }
+    });
+}
+
+/// What is at the head of the queue and cannot end in time any more makes room for what can.
+#[test]
+fn what_would_be_late_is_not_begun() {
+    let mut held = Held::new(Limits::default());
+    make_dear(&held);
+    let takes = held.context.deployments.all()[0].current().row_cost().predict(MANY);
+    let spare = Duration::from_millis(300);
+    let timeout_ms = (takes + spare).as_millis().to_string();
+    let let_go = held.let_go.take();
+    let (late, next) = runtime().block_on(async {
+        let opened = async {
+            while held.context.gate.requests() < 2 {
+                tokio::task::yield_now().await;
+            }
+            tokio::time::sleep(2 * spare).await;
+            drop(let_go);
+        };
+        let asked = async { tokio::join!(held.ask(MANY, &timeout_ms), held.ask(MANY, "6000000")) };
+        tokio::join!(asked, opened).0
+    });
+    assert_eq!((late.status, &late.body["code"]), (504, &"deadline_missed".into()));
+    assert_eq!(next.status, 200, "{}", next.body);
+    assert!(held.metric(&format!(
+        "stemson_rows_total{{model=\"churn\",revision=\"{}\"}} {MANY}",
+        held.context.deployments.all()[0].current().short(),
+    )));
 }
 
 #[test]

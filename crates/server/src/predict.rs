@@ -3,6 +3,7 @@
 //! decode -> rows -> inline if cheap, else admission and the compute lane -> encode. A body too
 //! big to be decoded on the reactor is admitted by its bytes, and takes the whole way on the lane.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -35,6 +36,9 @@ const INLINE_ANSWER_BYTES: usize = 16 << 10;
 
 /// A guess: a number of 8 bytes takes some 60 ns to be written in decimal.
 const NS_PER_ANSWER_BYTE: u64 = 8;
+
+/// How long a body keeps its place in the queue until it is there: one that comes from nearby is.
+const RESERVED_TIME: Duration = Duration::from_millis(20);
 
 /// Bytes of a body up to which the reactor decodes it itself: about 100 us. `Rows::on_reactor` bounds
 /// what becomes of them.
@@ -131,18 +135,72 @@ impl Clock {
     }
 }
 
-/// Answers a request with one revision of `model`.
+/// A body that is still to come, and for how long its caller waits.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Coming {
+    pub(crate) bytes: usize,
+    /// How many bytes it will cost.
+    pub(crate) weight: usize,
+    pub(crate) patience: Patience,
+}
+
+/// A place in the queue that is taken before the body is there.
+#[derive(Debug)]
+pub(crate) struct Place {
+    admitted: Admitted,
+    deadline: Instant,
+}
+
+/// Refuses a body that would be late before it is read: to take it in would cost those who were
+/// admitted their time. Its length tells what it will cost. None: it is too small to need a place.
+pub(crate) fn reserve(
+    context: &Context,
+    model: &ModelName,
+    revision: &Revision,
+    coming: Option<Coming>,
+    clock: impl FnOnce(Patience) -> Clock,
+) -> Result<Option<Place>, Refusal> {
+    let Some(coming) = coming.filter(|coming| coming.bytes > INLINE_BODY_BYTES) else {
+        return Ok(None);
+    };
+    let clock = clock(coming.patience);
+    let deadline = clock.deadline(clock.allowed(None));
+    let work = Work::whole(revision.byte_cost().predict(coming.weight));
+    let flow = context.models.flow(model.as_str());
+    let admitted = context.gate.offer(flow, Instant::now(), work, deadline)?;
+    Ok(Some(Place { admitted, deadline }))
+}
+
+/// Waits for the body, and keeps its place meanwhile, but not for long: nobody shall hold a place
+/// with a promise.
+pub(crate) async fn hold<T>(
+    place: Option<Place>,
+    body: impl Future<Output = Result<T, Refusal>>,
+) -> Result<(T, Option<Place>), Refusal> {
+    if place.is_none() {
+        return Ok((body.await?, None));
+    }
+    let mut body = pin!(body);
+    if let Ok(body) = tokio::time::timeout(RESERVED_TIME, &mut body).await {
+        return Ok((body?, place));
+    }
+    drop(place);
+    Ok((body.await?, None))
+}
+
+/// Answers a request with one revision of `model`. With the body comes its place, if it has one.
 pub(crate) async fn predict<C: Call>(
     context: &Context,
     model: &ModelName,
     revision: Arc<Revision>,
     mut call: C,
-    body: Bytes,
+    (body, place): (Bytes, Option<Place>),
     clock: Clock,
 ) -> Outcome<C::Reply> {
     if !call.is_small(&body) {
-        return on_lane_whole(context, model, revision, call, body, clock).await;
+        return on_lane_whole(context, model, revision, call, (body, place), clock).await;
     }
+    drop(place);
     let mut rows = Rows::on_reactor(revision, context.limits());
     let begun = Instant::now();
     match call.decode(&body, &mut rows) {
@@ -150,7 +208,7 @@ pub(crate) async fn predict<C: Call>(
         Err(_) if rows.has_outgrown() => {
             let revision = Arc::clone(rows.revision());
             drop(rows);
-            return on_lane_whole(context, model, revision, call, body, clock).await;
+            return on_lane_whole(context, model, revision, call, (body, None), clock).await;
         }
         decoded => decoded?,
     }
@@ -288,7 +346,7 @@ async fn on_lane_whole<C: Call>(
     model: &ModelName,
     revision: Arc<Revision>,
     mut call: C,
-    body: Bytes,
+    (body, place): (Bytes, Option<Place>),
     clock: Clock,
 ) -> Outcome<C::Reply> {
     call.peek(&body);
@@ -296,7 +354,14 @@ async fn on_lane_whole<C: Call>(
     let deadline = clock.deadline(allowed);
     let work = Work::whole(revision.byte_cost().predict(call.weight(&body)));
     let flow = context.models.flow(model.as_str());
-    let admitted = context.gate.offer(flow, Instant::now(), work, deadline)?;
+    let admitted = match place {
+        Some(place) if place.deadline <= deadline => place.admitted,
+        // The body allows less time than its head did.
+        place => {
+            drop(place);
+            context.gate.offer(flow, Instant::now(), work, deadline)?
+        }
+    };
     let (job, answer) = Job::new(context, &revision, call, admitted, clock, (allowed, deadline));
     let cache = context.cache.clone().map(|cache| (cache, model.clone()));
     context.lane.push(flow, work.cost, Box::new(move || job.decode(&body, clock, cache)));
@@ -503,12 +568,17 @@ impl<C: Call> Job<C> {
     fn goes_on(&self) -> bool {
         let now = Instant::now();
         let mut state = self.state();
+        // What has not begun and would end too late takes the time of those who wait behind it.
+        let needs = match state.begun_at {
+            None => self.admitted.time_in_company(),
+            Some(_) => Duration::ZERO,
+        };
         state.begun_at.get_or_insert(now);
         // Answered already, or the caller has gone away.
         if state.answer.as_ref().is_none_or(oneshot::Sender::is_closed) {
             return false;
         }
-        if now < state.deadline {
+        if now + needs < state.deadline {
             return true;
         }
         let timeout = state.allowed;

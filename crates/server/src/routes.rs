@@ -13,14 +13,14 @@ use stemson_serving::Deployment;
 
 use crate::auth::Caller;
 use crate::cache::Looked;
-use crate::coding::Coded;
+use crate::coding::{self, Coded};
 use crate::context::{self, Context};
 use crate::error::Refusal;
 use crate::face::Face;
 use crate::intake;
 use crate::json::Wire;
 use crate::oip::extensions;
-use crate::predict::{self, Call, Clock, Patience};
+use crate::predict::{self, Call, Clock, Coming, Patience};
 use crate::prediction_log::Tap;
 use crate::request_id::RequestId;
 use crate::settings::Traced;
@@ -125,6 +125,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) version: Option<&'a str>,
     pub(crate) protocol: &'static str,
     pub(crate) arrival: Instant,
+    /// The body, where it is still to come and its length is known.
+    pub(crate) coming: Option<Coming>,
     /// The head of the request that it came with.
     pub(crate) parts: &'a Parts,
 }
@@ -144,12 +146,17 @@ pub(crate) async fn predict<C: Call<Reply = Wire>>(
     request: Request,
 ) -> Result<Response, Refusal> {
     let (parts, body) = request.into_parts();
-    let asked = Asked { model, version, protocol, arrival: arrival(&parts), parts: &parts };
     let bytes_max = context.limits().body_bytes_max;
     let call = Coded::new(call, &parts.headers, bytes_max)?;
+    let patience = Patience { timeout: context::timeout(&parts.headers)?, stream: None };
+    let length = intake::content_length(&parts.headers).and_then(|it| usize::try_from(it).ok());
+    let coming = length.filter(|length| *length <= bytes_max).map(|length| {
+        let weight = coding::weight(&parts.headers, length);
+        Coming { bytes: length, weight, patience }
+    });
+    let arrival = arrival(&parts);
+    let asked = Asked { model, version, protocol, arrival, coming, parts: &parts };
     let body = async {
-        let timeout = context::timeout(&parts.headers)?;
-        let patience = Patience { timeout, stream: None };
         let (limit, budget) = (bytes_max as u64, Some(&context.bodies));
         Ok((intake::read(&parts.headers, body, limit, "body_mib", budget).await?, patience))
     };
@@ -174,7 +181,7 @@ pub(crate) async fn answer<C: Call>(
     call: C,
     body: impl Future<Output = Result<(Bytes, Patience), Refusal>>,
 ) -> Result<C::Reply, Refusal> {
-    let Asked { model, version, protocol, arrival, parts } = asked;
+    let Asked { model, version, protocol, arrival, coming, parts } = asked;
     if let Some(caller) = parts.extensions.get::<Caller>() {
         caller.check_model(model)?;
     }
@@ -188,11 +195,13 @@ pub(crate) async fn answer<C: Call>(
     let tap = context.prediction_log.tap(&id, deployment.name(), &revision, protocol);
     let call = Tap::wrap(tap.as_ref(), call);
     let answer = async {
-        let (body, patience) = body.await?;
-        let slo = context.slo(deployment.name().as_str());
-        let (complete, wants_raw) = (Instant::now(), chosen.shadow.is_some());
-        let clock = Clock { arrival, complete, patience, slo, wants_raw };
-        predict::predict(context, deployment.name(), revision, call, body, clock).await
+        let (slo, wants_raw) = (context.slo(deployment.name().as_str()), chosen.shadow.is_some());
+        let clock =
+            |patience| Clock { arrival, complete: Instant::now(), patience, slo, wants_raw };
+        let place = predict::reserve(context, deployment.name(), &revision, coming, clock)?;
+        let ((body, patience), place) = predict::hold(place, body).await?;
+        let clock = clock(patience);
+        predict::predict(context, deployment.name(), revision, call, (body, place), clock).await
     };
     let answer = answer.await;
     let statistics = &face.statistics;

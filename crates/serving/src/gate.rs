@@ -158,6 +158,11 @@ impl Gate {
         theirs.fold(own.queued, Duration::saturating_add) / self.lanes
     }
 
+    /// Threads that compute.
+    pub fn lanes(&self) -> u32 {
+        self.lanes
+    }
+
     /// Requests that are admitted and not over.
     pub fn requests(&self) -> usize {
         self.requests

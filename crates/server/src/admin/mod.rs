@@ -123,11 +123,8 @@ async fn bring(
         media_type(&request).as_deref(),
         Some("application/zip" | "application/octet-stream")
     );
-    // One artifact in memory at a time.
-    let turn = Arc::clone(&context.uploads).acquire_owned().await;
-    let turn = turn.map_err(|_| Refusal::Panicked)?;
     let bytes_max = if is_json { SMALL_BODY_BYTES } else { context.limits().artifact_bytes_max };
-    let body = intake::whole(request, bytes_max, "artifact_mib").await?;
+    let body = intake::artifact(context, request, bytes_max).await?;
     let Meant { from, reference, sha256 } = if is_artifact || body.starts_with(b"PK") {
         Meant { from: Where::Here(Source::Bytes(body)), reference: None, sha256: None }
     } else if is_json || body.trim_ascii_start().starts_with(b"{") {
@@ -139,6 +136,7 @@ async fn bring(
         ));
     };
     let (shown, context) = (name.clone(), Arc::clone(context));
+    let turn = context.turn().await?;
     // Fetching takes its time: it goes on if the caller does not wait for it.
     let brought = tokio::spawn(async move {
         let source = match from {
@@ -344,8 +342,7 @@ pub(crate) async fn artifact(
         version.parse().map_err(|cause: _| Refusal::UnknownVersion(ToString::to_string(&cause)))?;
     let known = deployment.known(&selector).map_err(|cause| Refusal::Deploy(cause.into()))?;
     let KnownRevision { digest, number, .. } = known;
-    // One artifact in memory at a time.
-    let _turn = context.uploads.acquire().await.map_err(|_| Refusal::Panicked)?;
+    let _turn = context.turn().await?;
     let store = Arc::clone(&context.store);
     let bytes = tokio::task::spawn_blocking(move || store.artifact(&digest)).await;
     let bytes = bytes.map_err(|_| Refusal::Panicked)?;

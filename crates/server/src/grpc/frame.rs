@@ -52,6 +52,31 @@ impl Compression {
             Self::Deflate => "deflate",
         }
     }
+
+    /// The message that was compressed, `bytes_max` at most.
+    pub(super) fn open(self, bytes: &[u8], bytes_max: usize) -> Result<Vec<u8>, Refusal> {
+        let opened = self.inflate(bytes, bytes_max.saturating_add(1))?;
+        if opened.len() > bytes_max {
+            return Err(too_large(bytes_max));
+        }
+        Ok(opened)
+    }
+
+    /// Up to `bytes_max` bytes of it.
+    fn inflate(self, bytes: &[u8], bytes_max: usize) -> Result<Vec<u8>, Refusal> {
+        let mut out = Vec::new();
+        let limit = bytes_max as u64;
+        let read = match self {
+            _ if bytes.is_empty() => return Ok(out),
+            Self::Gzip => GzDecoder::new(bytes).take(limit).read_to_end(&mut out),
+            Self::Deflate => ZlibDecoder::new(bytes).take(limit).read_to_end(&mut out),
+        };
+        read.map_err(|cause| {
+            let name = self.name();
+            Refusal::BadField(format!("the message cannot be read as {name}: {cause}"))
+        })?;
+        Ok(out)
+    }
 }
 
 /// A message as it came.
@@ -62,52 +87,37 @@ pub(crate) struct Message {
 }
 
 impl Message {
-    /// The message itself, up to `bytes_max` bytes of it.
-    fn open(&self, bytes_max: usize) -> Result<Bytes, Refusal> {
-        let mut out = Vec::new();
-        let limit = bytes_max as u64;
-        let read = match self.compression {
-            Some(_) if self.bytes.is_empty() => return Ok(Bytes::new()),
-            Some(Compression::Gzip) => {
-                GzDecoder::new(&*self.bytes).take(limit).read_to_end(&mut out)
-            }
-            Some(Compression::Deflate) => {
-                ZlibDecoder::new(&*self.bytes).take(limit).read_to_end(&mut out)
-            }
-            None => return Ok(self.bytes.slice(..self.bytes.len().min(bytes_max))),
-        };
-        read.map_err(|cause| {
-            let name = self.compression.map_or("", Compression::name);
-            Refusal::BadField(format!("the message cannot be read as {name}: {cause}"))
-        })?;
-        Ok(out.into())
-    }
-
     /// The message itself.
     pub(super) fn into_bytes(self, bytes_max: usize) -> Result<Bytes, Refusal> {
-        if self.compression.is_none() {
-            return Ok(self.bytes);
+        match self.compression {
+            None => Ok(self.bytes),
+            Some(compression) => Ok(compression.open(&self.bytes, bytes_max)?.into()),
         }
-        let bytes = self.open(bytes_max.saturating_add(1))?;
-        if bytes.len() > bytes_max {
-            return Err(too_large(bytes_max));
-        }
-        Ok(bytes)
     }
 
     /// Its beginning: of a compressed one at most `bytes_max` bytes. The flag: whether that is all.
     pub(super) fn beginning(&self, bytes_max: usize) -> Result<(Bytes, bool), Refusal> {
-        if self.compression.is_none() {
+        let Some(compression) = self.compression else {
             return Ok((self.bytes.clone(), true));
-        }
-        let bytes = self.open(bytes_max.saturating_add(1))?;
+        };
+        let bytes = compression.inflate(&self.bytes, bytes_max.saturating_add(1))?;
         let is_all = bytes.len() <= bytes_max;
-        Ok((bytes, is_all))
+        Ok((bytes.into(), is_all))
     }
 }
 
 fn too_large(bytes_max: usize) -> Refusal {
     Refusal::BodyTooLarge { bytes_max: bytes_max as u64, limit: "body_mib" }
+}
+
+/// A message that has begun to come.
+#[derive(Debug)]
+pub(super) struct Begun {
+    /// How long it will be.
+    pub(super) bytes: usize,
+    pub(super) compression: Option<Compression>,
+    /// What is there of it, and may be of the next one.
+    pub(super) beginning: Bytes,
 }
 
 /// The messages that a caller sends.
@@ -153,8 +163,8 @@ impl Inbound {
         }
     }
 
-    /// The next message. Asking again goes on where an abandoned asking stood.
-    pub(super) async fn next(&mut self) -> Result<Option<Message>, Refusal> {
+    /// The next message when it has begun to come; it is not taken. None: none will come.
+    pub(super) async fn begin(&mut self) -> Result<Option<Begun>, Refusal> {
         if !self.fill(HEAD_BYTES).await? {
             return Ok(None);
         }
@@ -170,9 +180,17 @@ impl Inbound {
             })?),
             _ => return Err(Refusal::BadField("the head of a message is none".to_owned())),
         };
-        self.fill(HEAD_BYTES + len).await?;
+        Ok(Some(Begun { bytes: len, compression, beginning: self.rest.slice(HEAD_BYTES..) }))
+    }
+
+    /// The next message. Asking again goes on where an abandoned asking stood.
+    pub(super) async fn next(&mut self) -> Result<Option<Message>, Refusal> {
+        let Some(Begun { bytes, compression, .. }) = self.begin().await? else {
+            return Ok(None);
+        };
+        self.fill(HEAD_BYTES + bytes).await?;
         self.rest.advance(HEAD_BYTES);
-        Ok(Some(Message { bytes: self.rest.split_to(len), compression }))
+        Ok(Some(Message { bytes: self.rest.split_to(bytes), compression }))
     }
 
     /// Waits until so many bytes are there. False: there are none, and none will come.

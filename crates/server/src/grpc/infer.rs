@@ -19,7 +19,7 @@ use crate::coding;
 use crate::context::Context;
 use crate::error::Refusal;
 use crate::oip::{self, Output};
-use crate::predict::{self, Call, Patience};
+use crate::predict::{self, Call, Coming, Patience};
 use crate::routes::{self, Asked};
 use crate::rows::{Rows, Scored};
 
@@ -43,11 +43,33 @@ pub(super) async fn unary(context: &Context, request: Request) -> Result<Respons
     let (parts, body) = request.into_parts();
     let timeout = timeout(&parts.headers)?;
     let compression = frame::reply_compression(&parts.headers);
-    let message = inbound(context, &parts.headers, body)?.only().await?;
+    let mut inbound = inbound(context, &parts.headers, body)?;
     let form = Form { compression, is_streamed: false };
-    let clock = (routes::arrival(&parts), Patience { timeout, stream: None });
-    let (_, answer) = answer(context, &parts, message, clock, form).await;
+    let (arrival, patience) = (routes::arrival(&parts), Patience { timeout, stream: None });
+    let answer = match early(&mut inbound).await? {
+        Some((target, bytes)) => {
+            let coming = Some(Coming { bytes, weight: bytes, patience });
+            let body = async { Ok((inbound.only().await?.bytes, patience)) };
+            ask(context, &parts, (target, None, form), (arrival, coming), body).await
+        }
+        None => {
+            let message = inbound.only().await?;
+            answer(context, &parts, message, (arrival, patience), form).await.1
+        }
+    };
     Ok(frame::unary(answer?, compression))
+}
+
+/// For whom a big message is, and how long it will be, while it is still coming. None: it is there,
+/// or nobody can tell yet.
+async fn early(inbound: &mut Inbound) -> Result<Option<(Target, usize)>, Refusal> {
+    let Some(begun) = inbound.begin().await? else {
+        return Ok(None);
+    };
+    if begun.compression.is_some() || begun.beginning.len() >= begun.bytes {
+        return Ok(None);
+    }
+    Ok(Target::read(&begun.beginning, false).ok().map(|target| (target, begun.bytes)))
 }
 
 /// `ModelStreamInfer`: what is wrong with a request is said in its place; what is wrong with the
@@ -148,27 +170,41 @@ async fn answer(
         Ok(found) => found,
         Err(refusal) => return (Target::default(), Err(refusal)),
     };
-    let version = Some(target.version.as_str()).filter(|version| !version.is_empty());
-    let bytes = message.bytes.clone();
+    let Message { bytes, compression } = message;
+    let body = std::future::ready(Ok((bytes, patience)));
+    let what = (target.clone(), compression, form);
+    let answer = ask(context, parts, what, (arrival, None), body).await;
+    (target, answer)
+}
+
+/// Answers a message of which is known whom it is for.
+async fn ask(
+    context: &Context,
+    parts: &Parts,
+    (target, compression, form): (Target, Option<Compression>, Form),
+    (arrival, coming): (Instant, Option<Coming>),
+    body: impl Future<Output = Result<(Bytes, Patience), Refusal>>,
+) -> Result<Bytes, Refusal> {
+    let Target { model, version, .. } = target.clone();
+    let version = Some(version.as_str()).filter(|version| !version.is_empty());
+    let asked = Asked { model: &model, version, protocol: "grpc", arrival, coming, parts };
     let call = Infer {
-        target: target.clone(),
-        message,
+        target,
+        compression,
         form,
         is_raw: false,
         inflated_bytes: None,
         timeout: None,
         outputs: Vec::new(),
     };
-    let asked = Asked { model: &target.model, version, protocol: "grpc", arrival, parts };
-    let body = std::future::ready(Ok((bytes, patience)));
-    let answer = routes::answer(context, asked, call, body).await;
-    (target, answer)
+    routes::answer(context, asked, call, body).await
 }
 
 /// One infer request.
 struct Infer {
-    message: Message,
     target: Target,
+    /// Of the message.
+    compression: Option<Compression>,
     form: Form,
     is_raw: bool,
     /// Length of a message that was compressed, once it is known.
@@ -182,25 +218,28 @@ impl Call for Infer {
 
     fn is_small(&self, body: &[u8]) -> bool {
         // What is compressed still was too big for the reactor.
-        self.message.compression.is_none() && body.len() <= predict::INLINE_BODY_BYTES
+        self.compression.is_none() && body.len() <= predict::INLINE_BODY_BYTES
     }
 
     fn weight(&self, body: &[u8]) -> usize {
-        let growth = if self.message.compression.is_some() { coding::GROWTH } else { 1 };
+        let growth = if self.compression.is_some() { coding::GROWTH } else { 1 };
         self.inflated_bytes.unwrap_or_else(|| body.len().saturating_mul(growth))
     }
 
-    fn peek(&mut self, _body: &[u8]) {
-        if self.message.compression.is_none() {
-            self.timeout = request::timeout(&self.message.bytes);
+    fn peek(&mut self, body: &[u8]) {
+        if self.compression.is_none() {
+            self.timeout = request::timeout(body);
         }
     }
 
     /// `body` is the message, whose bytes may be compressed still.
-    fn decode(&mut self, _body: &[u8], rows: &mut Rows) -> Result<(), Refusal> {
-        let message = self.message.clone().into_bytes(rows.limits().body_bytes_max)?;
-        self.inflated_bytes = self.message.compression.map(|_| message.len());
-        let decoded = request::read(&message, rows)?;
+    fn decode(&mut self, body: &[u8], rows: &mut Rows) -> Result<(), Refusal> {
+        let inflated = match self.compression {
+            Some(compression) => Some(compression.open(body, rows.limits().body_bytes_max)?),
+            None => None,
+        };
+        self.inflated_bytes = inflated.as_ref().map(Vec::len);
+        let decoded = request::read(inflated.as_deref().unwrap_or(body), rows)?;
         if decoded.target.model != self.target.model
             || decoded.target.version != self.target.version
         {

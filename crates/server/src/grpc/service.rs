@@ -74,26 +74,33 @@ async fn unary<Q: Message + Default, A: Message>(
     request: Request,
     answer: impl AsyncFnOnce(Q) -> Result<A, Refusal>,
 ) -> Result<Response, Refusal> {
-    unary_within(SMALL_BYTES_MAX, request, answer).await
+    unary_within(SMALL_BYTES_MAX, None, request, answer).await
 }
 
-/// A load, whose message may carry the artifact. One of them in memory at a time.
+/// A load, whose message may carry the artifact.
 async fn load(view: View<'_>, request: Request) -> Result<Response, Refusal> {
     let by = admin::by(&request);
-    let _turn = view.context.uploads.acquire().await.map_err(|_| Refusal::Panicked)?;
     let artifact_bytes_max = usize::try_from(view.context.limits().artifact_bytes_max);
     let bytes_max = artifact_bytes_max.unwrap_or(usize::MAX).saturating_add(SMALL_BYTES_MAX);
-    unary_within(bytes_max, request, async |asked| view.load(asked, by).await).await
+    let upload = Some(view.context);
+    unary_within(bytes_max, upload, request, async |asked| view.load(asked, by).await).await
 }
 
 async fn unary_within<Q: Message + Default, A: Message>(
     bytes_max: usize,
+    upload: Option<&Context>,
     request: Request,
     answer: impl AsyncFnOnce(Q) -> Result<A, Refusal>,
 ) -> Result<Response, Refusal> {
     let (parts, body) = request.into_parts();
     let compression = frame::reply_compression(&parts.headers);
-    let message = Inbound::new(&parts.headers, body, bytes_max, None)?.only().await?;
+    let budget = upload.map(|context| &context.uploads);
+    let message = Inbound::new(&parts.headers, body, bytes_max, budget)?.only().await?;
+    // Of artifacts one after the other.
+    let _turn = match upload {
+        Some(context) => Some(context.turn().await?),
+        None => None,
+    };
     let message = if message.compression.is_some() && bytes_max > SMALL_BYTES_MAX {
         // It may take long.
         let opened = tokio::task::spawn_blocking(move || message.into_bytes(bytes_max)).await;

@@ -44,11 +44,10 @@ pub(crate) async fn load(
 ) -> Result<Response, Refusal> {
     admin::refuse_other_sites(&request)?;
     let by = admin::by(&request);
-    // One artifact in memory at a time.
-    let _turn = context.uploads.acquire().await.map_err(|_| Refusal::Panicked)?;
     // Base64 takes four bytes for three.
     let bytes_max = context.limits().artifact_bytes_max / 3 * 4 + SMALL_BODY_BYTES;
-    let body = intake::whole(request, bytes_max, "artifact_mib").await?;
+    let body = intake::artifact(&context, request, bytes_max).await?;
+    let _turn = context.turn().await?;
     let parameters = if body.len() as u64 > SMALL_BODY_BYTES {
         let read = tokio::task::spawn_blocking(move || repository::read_load(&body));
         read.await.map_err(|_| Refusal::Panicked)??

@@ -89,7 +89,7 @@ fn what_is_not_there_is_refused_in_the_same_form() {
 #[test]
 fn who_is_refused_early_still_hears_it_and_keeps_his_connection() {
     let serving = Serving::start(config(), &[("churn", "gbm_bernoulli")]);
-    let large = " ".repeat(4 << 20);
+    let large = " ".repeat(250 << 10);
     let mut client = serving.http();
     client.post("/v1/models/nobody:predict", &large).refused(404, "unknown_model");
     client.post("/v9", &large).refused(404, "unknown_route");

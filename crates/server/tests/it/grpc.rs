@@ -209,7 +209,7 @@ fn refusals_are_said_in_grpc_and_only_there() {
     let long = caller.infer(&long);
     assert_eq!(long.status, Some(3), "{:?}", long.status);
     assert!(long.message.contains("4096"), "{}", long.message);
-    let again = [0x0a, 1, b'm'].repeat(1 << 17);
+    let again = b"\x0a\x05churn".repeat(1 << 17);
     let again = caller.call(INFER, &[], framed(&again));
     assert!(again.message.contains("65536"), "{}", again.message);
     let web = caller.call(INFER, &[("content-type", "application/grpc-web")], framed(b""));

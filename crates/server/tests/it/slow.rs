@@ -126,3 +126,26 @@ fn a_body_that_is_long_in_coming_has_its_time_still() {
     assert_eq!(ask("x-request-timeout: 2000\r\n"), "HTTP/1.1 503 Service Unavailable");
     assert_eq!(ask(""), "HTTP/1.1 200 OK");
 }
+
+/// Of a body that will be refused nothing is read; the caller, who has sent all of it before he
+/// listens, has his answer all the same, and a new connection is as good as the old.
+#[test]
+fn who_sends_much_in_vain_reads_why() {
+    const BYTES: usize = 16 << 20;
+    let serving = Serving::start(config(), MODELS);
+    for (path, length, status) in [
+        ("/v1/models/nobody:predict", BYTES, "404 Not Found"),
+        ("/v1/models/churn:predict", 65 << 20, "413 Payload Too Large"),
+    ] {
+        let mut stream = TcpStream::connect(serving.addresses.http).expect("it listens");
+        stream.set_read_timeout(Some(Duration::from_mins(1))).expect("a timeout");
+        let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n");
+        stream.write_all(head.as_bytes()).expect("written");
+        stream.write_all(&vec![b' '; BYTES]).expect("all is taken");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("no reset");
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{answer}");
+        assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+    }
+    serving.http().post("/v1/models/churn:predict", ROW).ok();
+}
