@@ -34,11 +34,16 @@ fn tritonclient_and_kserve_drive_it_unchanged() {
 
 /// Serves models under the names that a script of checks knows.
 pub(crate) fn serve(folder: &Folder, models: &[(&str, &str)]) -> Serving {
+    serve_with(folder, models, &[])
+}
+
+/// The same, with more arguments.
+pub(crate) fn serve_with(folder: &Folder, models: &[(&str, &str)], arguments: &[&str]) -> Serving {
     fs::create_dir(folder.path("models")).unwrap();
     for (name, id) in models {
         fs::copy(case(id, "model.zip"), folder.path(&format!("models/{name}.zip"))).unwrap();
     }
-    Serving::start(folder, &["--models", "models"])
+    Serving::start(folder, &[&["--models", "models"], arguments].concat())
 }
 
 /// Runs a script of checks, each of which it says by name: all hold, and so many at least are made.

@@ -159,7 +159,9 @@ fn tables() -> Value {
 fn tensors() -> Value {
     let data = json!({ "type": "array", "items": { "anyOf": [value(), reference("TensorData")] },
         "description": "Flat or nested, row-major; null is missing" });
-    let tensor = |required: &[&str]| {
+    // What a request leaves open may stand there as null: clients that are made from a schema do so.
+    let or_null = |kind: &str| json!([kind, "null"]);
+    let tensor = |required: &[&str], parameters: Value| {
         object(
             required,
             json!({
@@ -167,7 +169,7 @@ fn tensors() -> Value {
                 "shape": { "type": "array", "maxItems": 8,
                     "items": { "type": "integer", "minimum": 0, "maximum": u64::MAX } },
                 "datatype": reference("Datatype"),
-                "parameters": { "type": "object",
+                "parameters": { "type": parameters,
                     "description": "`binary_data_size`: its elements stand behind the JSON" },
                 "data": reference("TensorData"),
             }),
@@ -182,22 +184,22 @@ fn tensors() -> Value {
     json!({
         "TensorData": data,
         "InferRequest": object(&["inputs"], json!({
-            "id": text(),
-            "parameters": { "type": "object", "properties": parameters },
+            "id": { "type": or_null("string") },
+            "parameters": { "type": or_null("object"), "properties": parameters },
             "inputs": { "type": "array", "minItems": 1,
-                "items": tensor(&["name", "shape", "datatype", "data"]) },
-            "outputs": list(object(&["name"], json!({
+                "items": tensor(&["name", "shape", "datatype", "data"], or_null("object")) },
+            "outputs": { "type": or_null("array"), "items": object(&["name"], json!({
                 "name": text(),
-                "parameters": { "type": "object", "properties": {
+                "parameters": { "type": or_null("object"), "properties": {
                     "binary_data": flag(),
                     "classification": { "type": ["integer", "null"], "minimum": 0,
                         "maximum": u64::MAX, "description": "So many classes, likeliest first" },
-                } } }))),
+                } } })) },
         })),
         "InferAnswer": object(&["model_name", "model_version", "parameters", "outputs"], json!({
             "model_name": text(), "model_version": text(), "id": text(),
             "parameters": object(&["digest"], json!({ "digest": reference("Digest") })),
-            "outputs": list(tensor(&["name", "shape", "datatype"])),
+            "outputs": list(tensor(&["name", "shape", "datatype"], json!("object"))),
         })),
     })
 }
