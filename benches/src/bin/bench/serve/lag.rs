@@ -42,7 +42,7 @@ pub(super) fn run(
             (
                 "20,000 rows, tensor (6.4 MB), 10/s",
                 server.http,
-                rows.binary(&path, 20_000, 2, &[], ""),
+                rows.binary(&path, (20_000, false), 2, &[], ""),
                 10.0,
             ),
             ("1 row, gRPC, 5,000/s", grpc, rows.grpc(1, 256, 10_000), 5_000.0),

@@ -126,12 +126,14 @@ impl Pool {
                 Err(_) => return 0,
             },
         };
-        if let Ok(Ok(answer)) = tokio::time::timeout(PATIENCE, line.ask(ask)).await {
+        let answer = tokio::time::timeout(PATIENCE, line.ask(ask)).await;
+        let answer = answer.ok().and_then(Result::ok);
+        if answer.as_ref().is_some_and(|it| !it.is_last) {
             self.idle.borrow_mut().push(line);
-            return answer.status;
+        } else {
+            *self.open.borrow_mut() -= 1;
         }
-        *self.open.borrow_mut() -= 1;
-        0
+        answer.map_or(0, |it| it.status)
     }
 }
 

@@ -2,9 +2,9 @@
 //! checks notice.
 //!
 //! A request is so many rows of a forest, scored or explained, that it takes 5 to 50 ms of processor
-//! time; how many is found at the start, and what they take is said. Explained rows are few for that time: ten times the capacity
-//! of plain rows is a gigabyte a second, which is a test of the loopback. Capacity is what two callers
-//! get who ask again at once.
+//! time; how many is found at the start, and what they take is said. Scored rows come as tensors of 4
+//! bytes a cell: ten times their capacity still is most of a gigabyte a second. Capacity is what two
+//! callers get who ask again at once.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -66,7 +66,8 @@ pub(super) fn run(
     let (server, _) = setup.start(cores)?;
     for (what, parameters, service_ms, deadline_ms) in REQUESTS {
         let timeout = [format!("x-request-timeout: {deadline_ms}")];
-        let ask = |rows_each, n| rows.binary(&infer_path(), rows_each, n, &timeout, parameters);
+        let ask =
+            |rows_each, n| rows.binary(&infer_path(), (rows_each, true), n, &timeout, parameters);
         let subject = Subject {
             server: &server,
             title: format!("stemson, {what}"),

@@ -41,7 +41,7 @@ pub(super) fn run(
 ) -> Result<(), Failure> {
     let rows = Rows::load(&raw_rows(CASE, 20_000)?, COLUMNS)?;
     for rows_each in ROWS {
-        let asks = rows.binary(&infer_path(), rows_each, ASKS, &[], "");
+        let asks = rows.binary(&infer_path(), (rows_each, false), ASKS, &[], "");
         let mut text = format!(
             "| {rows_each} rows of `{CASE}` in a request; threads for one core | requests/s | \
              processor ms per request | switches per request | p50, p99 ms at {:.0} % | p50, p99 ms \

@@ -90,26 +90,33 @@ impl Rows {
         (0..n).map(ask).collect()
     }
 
-    /// The same by HTTP with the tensor as bytes. `parameters`: of the request, in JSON.
+    /// The same by HTTP with the tensor as bytes, of 4 each where they are `narrow`, else of 8.
+    /// `parameters`: of the request, in JSON.
     pub(super) fn binary(
         &self,
         path: &str,
-        rows: usize,
+        (rows, narrow): (usize, bool),
         n: usize,
         headers: &[String],
         parameters: &str,
     ) -> Vec<Ask> {
+        let datatype = if narrow { "FP32" } else { "FP64" };
         let ask = |n| {
+            let tensor: Vec<u8> = if narrow {
+                self.part(n, rows).flat_map(|x| (x as f32).to_le_bytes()).collect()
+            } else {
+                self.bytes(n, rows)
+            };
             let head = format!(
                 "{{\"parameters\":{{\"binary_data_output\":true{parameters}}},\"inputs\":[{{\
-                 \"name\":\"input\",\"shape\":[{rows},{}],\"datatype\":\"FP64\",\
+                 \"name\":\"input\",\"shape\":[{rows},{}],\"datatype\":\"{datatype}\",\
                  \"parameters\":{{\"binary_data_size\":{}}}}}]}}",
                 self.columns,
-                rows * self.columns * 8
+                tensor.len()
             );
             let mut lines = vec![format!("inference-header-content-length: {}", head.len())];
             lines.extend_from_slice(headers);
-            Ask::post(path, &lines, &[head.as_bytes(), &self.bytes(n, rows)].concat())
+            Ask::post(path, &lines, &[head.as_bytes(), &tensor].concat())
         };
         (0..n).map(ask).collect()
     }

@@ -31,6 +31,8 @@ pub(super) const MODEL_INFER: &str = "/inference.GRPCInferenceService/ModelInfer
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) body: Vec<u8>,
+    /// The server takes nothing more on this line.
+    pub(super) is_last: bool,
 }
 
 impl Ask {
@@ -105,7 +107,7 @@ impl Line {
 /// Reads one answer. Whatever a server sends without a length is none that can be measured.
 async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<Answer> {
     buffer.clear();
-    let (status, body_at, len) = loop {
+    let (status, body_at, len, is_last) = loop {
         if stream.read_buf(buffer).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -113,9 +115,13 @@ async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<Answer
         let mut head = httparse::Response::new(&mut headers);
         let parsed = head.parse(buffer).map_err(io::Error::other)?;
         if let httparse::Status::Complete(body_at) = parsed {
-            let len = head.headers.iter().find(|it| it.name.eq_ignore_ascii_case("content-length"));
-            let len = len.and_then(|it| std::str::from_utf8(it.value).ok()?.trim().parse().ok());
-            break (head.code.unwrap_or_default(), body_at, len.unwrap_or(0_usize));
+            let header = |name: &str| {
+                let found = head.headers.iter().find(|it| it.name.eq_ignore_ascii_case(name));
+                found.and_then(|it| std::str::from_utf8(it.value).ok()).unwrap_or_default().trim()
+            };
+            let len = header("content-length").parse().unwrap_or(0_usize);
+            let is_last = header("connection").eq_ignore_ascii_case("close");
+            break (head.code.unwrap_or_default(), body_at, len, is_last);
         }
     };
     while buffer.len() < body_at + len {
@@ -123,7 +129,7 @@ async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<Answer
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }
-    Ok(Answer { status, body: buffer[body_at..body_at + len].to_vec() })
+    Ok(Answer { status, body: buffer[body_at..body_at + len].to_vec(), is_last })
 }
 
 async fn call(
@@ -151,7 +157,8 @@ async fn call(
         _ => 400,
     };
     let body = body.to_bytes();
-    Ok(Answer { status, body: body.get(5..).unwrap_or_default().to_vec() })
+    let body = body.get(5..).unwrap_or_default().to_vec();
+    Ok(Answer { status, body, is_last: false })
 }
 
 /// A `ModelInferRequest` with one FP64 tensor `input` of `rows` rows, given as little-endian bytes.
@@ -207,20 +214,21 @@ mod tests {
         let address = listener.local_addr().expect("an address");
         tokio::spawn(async move {
             let (mut stream, _) = listener.accept().await.expect("the test connects");
-            let answer = b"HTTP/1.1 503 No\r\nContent-Length: 5\r\nA: b\r\n\r\nhello";
-            for _ in 0..2 {
+            for end in ["A: b", "Connection: close"] {
+                let answer = format!("HTTP/1.1 503 No\r\nContent-Length: 5\r\n{end}\r\n\r\nhello");
                 let mut request = [0; 256];
                 assert_ne!(stream.read(&mut request).await.expect("the test asks"), 0);
-                for byte in answer {
-                    stream.write_all(&[*byte]).await.expect("the test reads");
+                for byte in answer.bytes() {
+                    stream.write_all(&[byte]).await.expect("the test reads");
                     tokio::task::yield_now().await;
                 }
             }
         });
         let mut line = Line::connect(address, false, 1).await.expect("it listens").remove(0);
-        for _ in 0..2 {
+        for is_last in [false, true] {
             let answer = line.ask(&Ask::get("/")).await.expect("an answer");
             assert_eq!((answer.status, &*answer.body), (503, &b"hello"[..]));
+            assert_eq!(answer.is_last, is_last);
         }
         assert!(line.ask(&Ask::get("/")).await.is_err(), "the other side has gone");
     }
