@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use axum::http::Version;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
@@ -22,17 +23,38 @@ const LINGER_TIME: Duration = Duration::from_secs(5);
 /// Bytes that are thrown away at a time.
 const PIECE_BYTES: usize = 256 << 10;
 
-/// Whether something is left unread of a connection that is to be closed. Clones are the same.
+/// What a connection's stream and those who answer it tell each other. Clones are the same.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Unread(Arc<AtomicBool>);
+pub(crate) struct Marks(Arc<Marked>);
 
-impl Unread {
-    pub(crate) fn set(&self) {
-        self.0.store(true, Ordering::Relaxed);
+#[derive(Debug, Default)]
+struct Marked {
+    is_unread: AtomicBool,
+    has_come: AtomicBool,
+    /// HTTP/2, where much else comes than heads.
+    is_framed: AtomicBool,
+}
+
+impl Marks {
+    /// Something is left unread, and the connection is to be closed.
+    pub(crate) fn unread(&self) {
+        self.0.is_unread.store(true, Ordering::Relaxed);
     }
 
-    fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+    fn is_unread(&self) -> bool {
+        self.0.is_unread.load(Ordering::Relaxed)
+    }
+
+    /// A head is complete.
+    pub(crate) fn asked(&self, version: Version) {
+        self.0.has_come.store(false, Ordering::Relaxed);
+        self.0.is_framed.store(version == Version::HTTP_2, Ordering::Relaxed);
+    }
+
+    /// Whether something has come since the last head: the next one is on its way, or a body was.
+    /// Of HTTP/2 nobody can tell.
+    pub(crate) fn has_come(&self) -> bool {
+        self.0.has_come.load(Ordering::Relaxed) && !self.0.is_framed.load(Ordering::Relaxed)
     }
 }
 
@@ -58,14 +80,14 @@ impl OnSocket for TlsStream<TcpStream> {
 #[derive(Debug)]
 pub(crate) struct Lingering<S> {
     stream: S,
-    unread: Unread,
+    marks: Marks,
     /// Set when our side is closed: until when it waits.
     until: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Lingering<S> {
-    pub(crate) fn new(stream: S, unread: Unread) -> Self {
-        Self { stream, unread, until: None }
+    pub(crate) fn new(stream: S, marks: Marks) -> Self {
+        Self { stream, marks, until: None }
     }
 }
 
@@ -107,7 +129,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Lingering<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if buffer.filled().len() > before {
+            self.marks.0.has_come.store(true, Ordering::Relaxed);
+        }
+        read
     }
 }
 
@@ -137,11 +164,11 @@ impl<S: AsyncWrite + OnSocket + Unpin> AsyncWrite for Lingering<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self { stream, unread, until } = &mut *self;
+        let Self { stream, marks, until } = &mut *self;
         if until.is_none() {
             ready!(Pin::new(&mut *stream).poll_shutdown(context))?;
         }
-        if !unread.is_set() {
+        if !marks.is_unread() {
             return Poll::Ready(Ok(()));
         }
         let until = until.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER_TIME)));
@@ -164,6 +191,19 @@ mod tests {
 
     use super::*;
 
+    #[tokio::test]
+    async fn half_a_head_shows() {
+        let (ours, mut theirs) = tokio::io::duplex(16);
+        let marks = Marks::default();
+        let mut ours = Lingering::new(ours, marks.clone());
+        assert!(!marks.has_come());
+        theirs.write_all(b"GET").await.expect("room");
+        ours.read_exact(&mut [0; 3]).await.expect("three bytes");
+        assert!(marks.has_come());
+        marks.asked(Version::HTTP_11);
+        assert!(!marks.has_come());
+    }
+
     /// Megabytes are more than the system keeps for a reader who does not read.
     #[tokio::test]
     async fn who_still_sends_reads_his_answer() {
@@ -178,10 +218,10 @@ mod tests {
         };
         let server = async {
             let (stream, _) = listener.accept().await.expect("the test connects");
-            let unread = Unread::default();
-            let mut stream = Lingering::new(stream, unread.clone());
+            let marks = Marks::default();
+            let mut stream = Lingering::new(stream, marks.clone());
             stream.read_exact(&mut [0; 10]).await.expect("ten bytes");
-            unread.set();
+            marks.unread();
             stream.write_all(b"no").await.expect("written");
             stream.shutdown().await.expect("closed");
         };
@@ -195,7 +235,7 @@ mod tests {
         let address = listener.local_addr().expect("an address");
         let (caller, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
         let (_caller, (stream, _)) = (caller.expect("it listens"), accepted.expect("it connects"));
-        let mut stream = Lingering::new(stream, Unread::default());
+        let mut stream = Lingering::new(stream, Marks::default());
         let closed = tokio::time::timeout(LINGER_TIME / 2, stream.shutdown()).await;
         closed.expect("at once").expect("closed");
     }

@@ -20,7 +20,7 @@ use crate::auth::{Entrance, Visitor};
 use crate::config::{Limits, is_loopback};
 use crate::context::Context;
 use crate::front;
-use crate::linger::{Lingering, OnSocket, Unread};
+use crate::linger::{Lingering, Marks, OnSocket};
 use crate::pace::{Pace, Patient};
 use crate::streams::Streams;
 use crate::tls::{self, Tls};
@@ -237,19 +237,21 @@ impl Talk {
         let Limits { head, idle, body_bytes_per_second_min, .. } = context.limits();
         let has_asked = Arc::new(AtomicBool::new(false));
         let (asked, counted) = (Arc::clone(&has_asked), Arc::clone(&streams));
-        let unread = Unread::default();
-        let stream = Lingering::new(stream, unread.clone());
+        let marks = Marks::default();
+        let stream = Lingering::new(stream, marks.clone());
+        let kept = marks.clone();
         let service = service_fn(move |request| {
             asked.store(true, Ordering::Relaxed);
+            marks.asked(request.version());
             let stream = (request.version() == Version::HTTP_2).then(|| counted.begin());
             let (context, router, visitor) =
                 (Arc::clone(&context), router.clone(), Arc::clone(&visitor));
-            let unread = unread.clone();
+            let marks = marks.clone();
             async move {
                 let answer = front::answer(context, router, visitor, request).await;
                 answer.map(|response| {
                     if response.extensions().get::<front::LeftUnread>().is_some() {
-                        unread.set();
+                        marks.unread();
                     }
                     match stream {
                         Some(stream) => response.map(|body| stream.give(body)),
@@ -279,7 +281,7 @@ impl Talk {
         tokio::select! {
             biased;
             _ = connection.as_mut() => return,
-            () = last_chance(&has_asked) => {}
+            () = last_chance(has_asked.load(Ordering::Relaxed) && !kept.has_come()) => {}
         }
         connection.as_mut().graceful_shutdown();
         tokio::select! {
@@ -322,9 +324,10 @@ async fn lost(streams: &Streams, has_asked: &AtomicBool, head: Duration) {
 }
 
 /// Waits for a request that is on its way. One that the system has and the reactor does not know of
-/// yet came in time; of those who have not asked at all it may be further away.
-async fn last_chance(has_asked: &AtomicBool) {
-    if has_asked.load(Ordering::Relaxed) {
+/// yet came in time; of those who have not asked at all, or are in the middle of a head, it may be
+/// further away.
+async fn last_chance(is_between: bool) {
+    if is_between {
         tokio::task::yield_now().await;
     } else {
         tokio::time::sleep(LAST_CHANCE).await;

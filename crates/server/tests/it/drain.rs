@@ -68,6 +68,22 @@ fn a_stuck_caller_does_not_hold_the_server() {
 }
 
 #[test]
+fn who_is_in_the_middle_of_a_head_is_answered() {
+    let serving = Serving::start(config(), MODELS);
+    let mut kept = serving.http();
+    kept.get("/healthz").ok();
+    kept.write("POST /v1/models/churn:predict HTTP/1.1\r\nhost: te");
+    // It is read when the next one on the same reactor is answered.
+    serving.http().get("/healthz").ok();
+    serving.shutdown.begin();
+    std::thread::sleep(Duration::from_millis(50));
+    kept.write(&format!("st\r\ncontent-length: {}\r\n\r\n{ROW}", ROW.len()));
+    kept.finish().ok();
+    assert!(kept.is_closed());
+    serving.join().expect("it ends well");
+}
+
+#[test]
 fn who_came_before_the_end_is_answered() {
     // Those who come last are in the system's queue, or accepted and not yet seen to have asked.
     for _ in 0..10 {

@@ -187,8 +187,12 @@ impl Client {
 
     /// Sends a request whose body never comes whole.
     pub(crate) fn begin_half(&mut self, path: &str) {
-        let half = format!("POST {path} HTTP/1.1\r\nhost: test\r\ncontent-length: 100\r\n\r\n{{");
-        self.stream.get_mut().write_all(half.as_bytes()).expect("the server reads");
+        self.write(&format!("POST {path} HTTP/1.1\r\nhost: test\r\ncontent-length: 100\r\n\r\n{{"));
+    }
+
+    /// Sends a part of a request.
+    pub(crate) fn write(&mut self, part: &str) {
+        self.stream.get_mut().write_all(part.as_bytes()).expect("the server reads");
     }
 
     /// Reads the answer.
