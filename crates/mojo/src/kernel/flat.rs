@@ -21,12 +21,13 @@
 
 use std::hint::{black_box, select_unpredictable};
 
-use super::Sum;
 use super::slots::{Look, Slots};
 use super::source::{Coder, Fork, Source, Test, Tree, each_test};
+use super::top::{self, Top};
+use super::{Level, Sum};
 
 /// Trees that one row walks through at the same time.
-const TREES: usize = 16;
+pub(super) const TREES: usize = 16;
 /// Rows that walk through one tree at the same time; the width of a tile.
 pub(super) const ROWS: usize = 16;
 /// A tile is read once for each tree, a tree once for each block.
@@ -35,7 +36,7 @@ pub(super) const BLOCK: usize = 2048;
 const LINE: usize = 64;
 
 /// What a node holds.
-trait Node: Copy {
+pub(super) trait Node: Copy {
     /// Above all slots: added to that of a test whose bound is a set, see [`FEW`].
     const MARK: usize;
     const TREE_NODES_MAX: usize;
@@ -122,12 +123,12 @@ struct Root {
 }
 
 /// Trees without sets.
-const NONE: u8 = 0;
+pub(super) const NONE: u8 = 0;
 /// Sets of up to [`INLINE`] codes are the bounds of their nodes. Those of more lie apart, and are so
 /// rare that a branch to them is guessed well.
-const FEW: u8 = 1;
+pub(super) const FEW: u8 = 1;
 /// All sets lie apart.
-const MANY: u8 = 2;
+pub(super) const MANY: u8 = 2;
 /// Codes that a bound has bits for: the last one says that the set lies apart.
 const INLINE: usize = 31;
 /// One in so many tests, at most, may ask for a set that lies apart where these are few.
@@ -135,12 +136,20 @@ const APART_RARE: usize = 16;
 
 /// Trees that one row walks through at the same time: 16, 8 or 4, the last of which may be none.
 #[derive(Debug)]
-struct Group {
-    at: [u32; TREES],
+pub(super) struct Group {
+    pub(super) at: [u32; TREES],
     /// The steps that the deepest takes.
-    depth: u32,
+    pub(super) depth: u32,
     trees: u32,
-    sets: u8,
+    pub(super) sets: u8,
+    pub(super) top: Option<Box<Top>>,
+}
+
+/// Where the walks of one row through a group start, and the steps to the deepest leaf.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Start {
+    pub(super) at: [u32; TREES],
+    pub(super) depth: u32,
 }
 
 /// All trees of a model.
@@ -199,20 +208,31 @@ impl Flat {
             (Nodes::Wide(nodes), bits, roots)
         };
         let first_code = slots.first_code() as usize;
-        let nowhere = match &nodes {
-            Nodes::Narrow(nodes) => nodes.len() as u32 - 1,
-            Nodes::Wide(nodes) => nodes.len() as u32 - 1,
+        let mut flat = Self { slots, nodes, bits, roots, groups: Vec::new(), first_code };
+        flat.groups = match &flat.nodes {
+            Nodes::Narrow(nodes) => flat.groups_of(nodes),
+            Nodes::Wide(nodes) => flat.groups_of(nodes),
         };
+        Some(flat)
+    }
+
+    fn groups_of<N: Node>(&self, nodes: &[N]) -> Vec<Vec<Group>> {
+        let has_tops = cfg!(target_arch = "x86_64") && self.slots.len() <= top::SLOTS_MAX;
         let group = |roots: &[Root]| {
-            let mut at = [nowhere; TREES];
+            let mut at = [nodes.len() as u32 - 1; TREES];
             at.iter_mut().zip(roots).for_each(|(at, root)| *at = root.at);
             let depth = roots.iter().map(|root| root.depth).max().unwrap_or(0);
             let sets = roots.iter().map(|root| root.sets).max().unwrap_or(NONE);
-            Group { at, depth, trees: roots.len() as u32, sets }
+            let top = (has_tops && depth >= top::LEVELS)
+                .then(|| Box::new(Top::of(self.walked(nodes), &at, sets)));
+            Group { at, depth, trees: roots.len() as u32, sets, top }
         };
         let groups = |roots: &Vec<Root>| roots.chunks(TREES).map(group).collect();
-        let groups = roots.iter().map(groups).collect();
-        Some(Self { slots, nodes, bits, roots, groups, first_code })
+        self.roots.iter().map(groups).collect()
+    }
+
+    fn walked<'a, N>(&'a self, nodes: &'a [N]) -> Walked<'a, N> {
+        Walked { nodes, bits: &self.bits, first_code: self.first_code }
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
@@ -221,31 +241,61 @@ impl Flat {
             Nodes::Wide(nodes) => size_of_val(nodes.as_slice()),
         };
         let roots = self.roots.iter().map(|roots| size_of_val(roots.as_slice())).sum::<usize>();
-        nodes + size_of_val(self.bits.as_slice()) + roots
+        let groups = self.groups.iter().flatten();
+        let groups = groups.map(|it| size_of_val(it) + it.top.as_deref().map_or(0, size_of_val));
+        nodes + size_of_val(self.bits.as_slice()) + roots + groups.sum::<usize>()
     }
 
     /// Adds one row's leaves to the sum of each class.
     ///
-    /// `keys`: the row, encoded as a tile of one.
-    pub(super) fn add_row<S: Sum>(&self, keys: &[u32], sums: &mut [S]) {
+    /// `keys`: the row, encoded as a tile of one. `starts`: a buffer.
+    pub(super) fn add_row<S: Sum>(
+        &self,
+        level: Level,
+        keys: &[u32],
+        starts: &mut Vec<Start>,
+        sums: &mut [S],
+    ) {
         match &self.nodes {
-            Nodes::Narrow(nodes) => self.add_row_to(nodes, keys, sums),
-            Nodes::Wide(nodes) => self.add_row_to(nodes, keys, sums),
+            Nodes::Narrow(nodes) => self.add_row_to(level, nodes, keys, starts, sums),
+            Nodes::Wide(nodes) => self.add_row_to(level, nodes, keys, starts, sums),
         }
     }
 
-    fn add_row_to<N: Node, S: Sum>(&self, nodes: &[N], keys: &[u32], sums: &mut [S]) {
+    fn add_row_to<N: Node, S: Sum>(
+        &self,
+        level: Level,
+        nodes: &[N],
+        keys: &[u32],
+        starts: &mut Vec<Start>,
+        sums: &mut [S],
+    ) {
         assert_eq!(keys.len(), self.slots.len(), "a row of all slots");
-        let forest = Walked { nodes, bits: &self.bits, first_code: self.first_code };
+        let forest = self.walked(nodes);
         for (groups, sum) in self.groups.iter().zip(sums) {
-            for group in groups {
+            self.enter(level, groups, keys, starts);
+            for (group, start) in groups.iter().zip(starts.iter()) {
                 match group.sets {
-                    NONE => row::<_, _, NONE>(forest, group, keys, sum),
-                    FEW => row::<_, _, FEW>(forest, group, keys, sum),
-                    _ => row::<_, _, MANY>(forest, group, keys, sum),
+                    NONE => row::<_, _, NONE>(forest, group, start, keys, sum),
+                    FEW => row::<_, _, FEW>(forest, group, start, keys, sum),
+                    _ => row::<_, _, MANY>(forest, group, start, keys, sum),
                 }
             }
         }
+    }
+
+    /// Where one row's walks start, and the steps that are left.
+    #[cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "as asked for"))]
+    fn enter(&self, level: Level, groups: &[Group], keys: &[u32], starts: &mut Vec<Start>) {
+        #[cfg(target_arch = "x86_64")]
+        if level >= Level::Avx512 && keys.len() <= top::SLOTS_MAX {
+            starts.resize(groups.len(), Start::default());
+            // SAFETY: a level is of those that `levels` found on this processor.
+            unsafe { top::enter(groups, keys, &self.bits, starts) }
+            return;
+        }
+        starts.clear();
+        starts.extend(groups.iter().map(|group| Start { at: group.at, depth: group.depth }));
     }
 
     pub(super) fn classes(&self) -> usize {
@@ -281,7 +331,7 @@ impl Flat {
         sums: &mut [S],
     ) {
         let width = self.slots.len() * ROWS;
-        let forest = Walked { nodes, bits: &self.bits, first_code: self.first_code };
+        let forest = self.walked(nodes);
         for &root in roots {
             forest.read_ahead(root);
             for (tile, sums) in tiles.chunks_exact(width).zip(sums.as_chunks_mut().0) {
@@ -417,13 +467,39 @@ const APART: u32 = 1 << 31;
 
 /// What walks go through.
 #[derive(Debug, Clone, Copy)]
-struct Walked<'a, N> {
+pub(super) struct Walked<'a, N> {
     nodes: &'a [N],
     bits: &'a [u32],
     first_code: usize,
 }
 
+/// What a test asks of a key.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Ask {
+    /// Whether it is above.
+    Above(u32),
+    /// Whether the bit of the code is set.
+    Few(u32),
+    /// The same, of words that lie apart.
+    Many(u32),
+}
+
 impl<N: Node> Walked<'_, N> {
+    /// The slot that a node looks at, what it asks and its left child; `None` of a leaf.
+    pub(super) fn split(self, at: u32, sets: u8) -> Option<(usize, Ask, u32)> {
+        let node = &self.nodes[at as usize];
+        let (slot, delta) = node.link();
+        let (unmarked, bound) = (if sets == FEW { slot & !N::MARK } else { slot }, node.bound());
+        let ask = match sets {
+            FEW if slot == unmarked => Ask::Above(bound),
+            FEW if bound & APART == 0 => Ask::Few(bound),
+            FEW => Ask::Many(bound - APART),
+            MANY if slot >= self.first_code => Ask::Many(bound - SET),
+            _ => Ask::Above(bound),
+        };
+        (delta != 0).then_some((unmarked, ask, at + delta))
+    }
+
     /// Reads a tree from one end to the other, so that walks find it in the second level of cache: in
     /// the order of memory its lines come several times as fast as where walks ask for them.
     fn read_ahead(self, root: Root) {
@@ -527,6 +603,7 @@ macro_rules! walk {
 fn row<N: Node, S: Sum, const SETS: u8>(
     forest: Walked<'_, N>,
     group: &Group,
+    start: &Start,
     keys: &[u32],
     sum: &mut S,
 ) {
@@ -535,11 +612,11 @@ fn row<N: Node, S: Sum, const SETS: u8>(
         // start at roots.
         unsafe { forest.step::<SETS>(at, keys, |slot| slot) }
     };
-    let mut at = group.at;
+    let (mut at, depth) = (start.at, start.depth);
     match group.trees {
-        9.. => walk!(16, at, group.depth, step),
-        5..=8 => walk!(8, at, group.depth, step),
-        _ => walk!(4, at, group.depth, step),
+        9.. => walk!(16, at, depth, step),
+        5..=8 => walk!(8, at, depth, step),
+        _ => walk!(4, at, depth, step),
     }
     for at in &at[..group.trees as usize] {
         sum.plus(S::of(f32::from_bits(forest.nodes[*at as usize].bound())));

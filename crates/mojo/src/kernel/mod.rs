@@ -14,10 +14,11 @@ mod ranks;
 mod sliced;
 mod slots;
 mod source;
+mod top;
 
 use std::sync::OnceLock;
 
-use self::flat::{BLOCK, Flat, ROWS};
+use self::flat::{BLOCK, Flat, ROWS, Start};
 pub(crate) use self::ranks::TILE;
 pub(crate) use self::sliced::{ABREAST, Columns};
 use self::sliced::{CodeTile, Item, LaneTile, Masks, Paths, RawRows, Sliced};
@@ -157,6 +158,7 @@ impl<S> Default for Kernels<S> {
 #[derive(Debug)]
 pub(crate) struct Scratch<S> {
     keys: Vec<u32>,
+    starts: Vec<Start>,
     /// Class by class, tile by tile.
     sums: Vec<[S; TILE]>,
     symbols: Vec<[u16; TILE]>,
@@ -169,6 +171,7 @@ impl<S> Default for Scratch<S> {
     fn default() -> Self {
         Self {
             keys: Vec::new(),
+            starts: Vec::new(),
             sums: Vec::new(),
             symbols: Vec::new(),
             lanes: Vec::new(),
@@ -247,7 +250,7 @@ impl<S: Sum> Kernels<S> {
         }
         let Some(flat) = flat() else { return false };
         if n < TILED_MIN {
-            add_rows(flat, rows, columns, sums, places, scratch);
+            add_rows(level, flat, rows, columns, sums, places, scratch);
         } else {
             add_tiled(flat, rows, columns, sums, places, scratch);
         }
@@ -256,6 +259,7 @@ impl<S: Sum> Kernels<S> {
 }
 
 fn add_rows<S: Sum>(
+    level: Level,
     flat: &Flat,
     rows: &[f64],
     columns: usize,
@@ -265,8 +269,9 @@ fn add_rows<S: Sum>(
 ) {
     scratch.keys.resize(flat.slots.len(), 0);
     for (row, sums) in rows.chunks_exact(columns).zip(sums.chunks_exact_mut(places.stride)) {
-        flat.slots.fill_row(row, &mut scratch.keys);
-        flat.add_row(&scratch.keys, &mut sums[places.first..]);
+        flat.slots.fill_row(level, row, &mut scratch.keys);
+        let sums = &mut sums[places.first..];
+        flat.add_row(level, &scratch.keys, &mut scratch.starts, sums);
     }
 }
 

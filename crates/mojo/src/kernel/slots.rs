@@ -5,8 +5,17 @@
 //! right. Nodes then know nothing of missing values. A column whose missing values go left here
 //! and right there has two slots.
 
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{
+    _CMP_EQ_OQ, _CMP_UNORD_Q, _MM_FROUND_NO_EXC, _MM_FROUND_TO_NEG_INF, _mm256_add_ps,
+    _mm256_castps_si256, _mm256_cmp_ps_mask, _mm256_mask_blend_epi32, _mm256_mask_storeu_epi32,
+    _mm256_maskz_loadu_epi32, _mm256_or_si256, _mm256_set1_epi32, _mm256_setzero_ps,
+    _mm256_srai_epi32, _mm256_xor_si256, _mm512_add_pd, _mm512_cmp_pd_mask, _mm512_cvt_roundpd_ps,
+    _mm512_cvtpd_ps, _mm512_mask_i32gather_pd, _mm512_setzero_pd,
+};
 use std::collections::BTreeSet;
 
+use super::Level;
 use super::source::{Coder, Rounding, Source, Test, each_test};
 
 /// Below the key of every number.
@@ -62,6 +71,13 @@ pub(super) struct Number {
     pub(super) missing: bool,
 }
 
+impl Number {
+    /// The key of a missing value.
+    fn absent(&self) -> u32 {
+        if self.missing { GREATEST } else { LEAST }
+    }
+}
+
 /// All slots that the trees of a model need. Slot 0 holds [`LEAST`]: leaves look there.
 #[derive(Debug)]
 pub(super) struct Slots {
@@ -74,6 +90,15 @@ pub(super) struct Slots {
     pub(super) hots: Vec<Hots>,
     /// The last ones: codes.
     pub(super) codes: Vec<Coder>,
+    /// `numbers`, as registers take them; nothing where some have a limit.
+    side_by_side: SideBySide,
+}
+
+/// Columns of numbers, and the keys of missing values, one for each slot.
+#[derive(Debug, Default)]
+struct SideBySide {
+    columns: Vec<u32>,
+    absent: Vec<u32>,
 }
 
 /// Codes of a column that some test asks for one by one.
@@ -142,7 +167,13 @@ impl Slots {
             missing: missing.map(|column| (column, source.limit(column))).collect(),
             hots: Vec::new(),
             codes: codes.map(|column| source.coder(column)).collect(),
+            side_by_side: SideBySide::default(),
         };
+        if slots.numbers.iter().all(|number| number.limit == i64::MAX) {
+            let columns = slots.numbers.iter().map(|number| number.column).collect();
+            let absent = slots.numbers.iter().map(Number::absent).collect();
+            slots.side_by_side = SideBySide { columns, absent };
+        }
         for (first, (column, code)) in (slots.first_hot()..).zip(hots) {
             match slots.hots.last_mut() {
                 Some(hots) if hots.coder.column == column => hots.asked.push(code),
@@ -205,22 +236,31 @@ impl Slots {
     }
 
     /// Encodes one row: a key per slot.
-    pub(super) fn fill_row(&self, row: &[f64], keys: &mut [u32]) {
-        match self.rounding {
-            Rounding::Down => self.fill_row_rounded(Rounding::Down, row, keys),
-            nearest @ Rounding::Nearest { .. } => self.fill_row_rounded(nearest, row, keys),
+    #[cfg_attr(
+        target_arch = "x86_64",
+        expect(unsafe_code, reason = "what the processor has was asked for")
+    )]
+    pub(super) fn fill_row(&self, level: Level, row: &[f64], keys: &mut [u32]) {
+        let numbers = &mut keys[1..=self.numbers.len()];
+        match level {
+            // SAFETY: a level is of those that `levels` found on this processor.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 | Level::Vbmi if !self.side_by_side.columns.is_empty() => unsafe {
+                self.side_by_side.fill(self.rounding, row, numbers);
+            },
+            _ => match self.rounding {
+                Rounding::Down => self.fill_numbers(Rounding::Down, row, numbers),
+                nearest @ Rounding::Nearest { .. } => self.fill_numbers(nearest, row, numbers),
+            },
         }
+        self.fill_others(row, keys);
     }
 
     #[inline(always)]
-    fn fill_row_rounded(&self, rounding: Rounding, row: &[f64], keys: &mut [u32]) {
-        let (least, keys) = keys.split_at_mut(1);
-        let (numbers, keys) = keys.split_at_mut(self.numbers.len());
-        let (missing, keys) = keys.split_at_mut(self.missing.len());
-        least[0] = LEAST;
+    fn fill_numbers(&self, rounding: Rounding, row: &[f64], numbers: &mut [u32]) {
         for (slot, number) in numbers.iter_mut().zip(&self.numbers) {
             let value = row[number.column as usize];
-            let absent = if number.missing { GREATEST } else { LEAST };
+            let absent = number.absent();
             // Nearly no column of numbers has a limit.
             let (key, missing) = if number.limit == i64::MAX {
                 number_key(rounding, i64::MAX, value)
@@ -229,8 +269,15 @@ impl Slots {
             };
             *slot = if missing { absent } else { unsigned(key) };
         }
+    }
+
+    /// All but numbers.
+    fn fill_others(&self, row: &[f64], keys: &mut [u32]) {
+        keys[0] = LEAST;
+        let (_, keys) = keys.split_at_mut(1 + self.numbers.len());
+        let (missing, keys) = keys.split_at_mut(self.missing.len());
         for (slot, &(column, limit)) in missing.iter_mut().zip(&self.missing) {
-            *slot = u32::from(number_key(rounding, limit, row[column as usize]).1);
+            *slot = u32::from(number_key(self.rounding, limit, row[column as usize]).1);
         }
         let (all_hots, codes) = keys.split_at_mut(keys.len() - self.codes.len());
         all_hots.fill(0);
@@ -282,7 +329,7 @@ impl Slots {
         let mut at = 1;
         for number in &self.numbers {
             let slot = &mut tile[at];
-            let absent = if number.missing { GREATEST } else { LEAST };
+            let absent = number.absent();
             // Nearly no column of numbers has a limit: a loop of its own for those.
             if number.limit == i64::MAX {
                 for (row, slot) in slot[..n].iter_mut().enumerate() {
@@ -319,6 +366,49 @@ impl Slots {
                 *slot = coder.code(value(row, coder.column));
             }
             at += 1;
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl SideBySide {
+    /// [`number_key`], of eight numbers at a time.
+    #[target_feature(enable = "avx512f,avx512vl")]
+    #[expect(unsafe_code, reason = "loads and stores of whole registers")]
+    fn fill(&self, rounding: Rounding, row: &[f64], keys: &mut [u32]) {
+        const DOWN: i32 = _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC;
+        assert!(self.columns.iter().all(|&column| (column as usize) < row.len()), "a whole row");
+        let slots = self.columns.chunks(8).zip(self.absent.chunks(8)).zip(keys.chunks_mut(8));
+        for ((columns, absent), keys) in slots {
+            let own = u8::MAX >> (8 - columns.len().min(keys.len()));
+            // SAFETY: as many columns as are loaded, each within the row.
+            let values = unsafe {
+                let columns = _mm256_maskz_loadu_epi32(own, columns.as_ptr().cast());
+                let none = _mm512_setzero_pd();
+                _mm512_mask_i32gather_pd::<8>(none, own, columns, row.as_ptr())
+            };
+            // -0.0 becomes 0.0.
+            let values = _mm512_add_pd(values, _mm512_setzero_pd());
+            let unordered = _mm512_cmp_pd_mask::<_CMP_UNORD_Q>(values, values);
+            let (near, missing) = match rounding {
+                Rounding::Down => (_mm512_cvt_roundpd_ps::<DOWN>(values), unordered),
+                Rounding::Nearest { zero_is_missing } => {
+                    let near = _mm256_add_ps(_mm512_cvtpd_ps(values), _mm256_setzero_ps());
+                    let zero = _mm256_cmp_ps_mask::<_CMP_EQ_OQ>(near, _mm256_setzero_ps());
+                    (near, if zero_is_missing { unordered | zero } else { unordered })
+                }
+            };
+            let bits = _mm256_castps_si256(near);
+            let sign = _mm256_srai_epi32::<31>(bits);
+            // A number without a sign keeps its order above all that have one.
+            let flip = _mm256_or_si256(sign, _mm256_set1_epi32(i32::MIN));
+            let key = _mm256_xor_si256(bits, flip);
+            // SAFETY: as many keys as are written.
+            unsafe {
+                let absent = _mm256_maskz_loadu_epi32(own, absent.as_ptr().cast());
+                let key = _mm256_mask_blend_epi32(missing, key, absent);
+                _mm256_mask_storeu_epi32(keys.as_mut_ptr().cast(), own, key);
+            }
         }
     }
 }
