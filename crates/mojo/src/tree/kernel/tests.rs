@@ -42,9 +42,11 @@ struct Shape {
     levels: usize,
     /// One in so many tests that would ask for the larger domains does.
     rare: usize,
+    /// Columns of numbers beside the others: each has up to three slots of a row's keys.
+    more: usize,
 }
 
-/// Columns 0 to 3 are numbers, 4 to 6 have levels.
+/// Columns 0 to 3 are numbers, 4 to 6 have levels; more of numbers may follow.
 const COLUMNS: usize = 7;
 
 fn special(random: &mut Random) -> f32 {
@@ -78,7 +80,7 @@ fn forest(shape: &Shape) -> Forest {
         bits: Vec::new(),
         roots: Vec::new(),
         groups: shape.trees,
-        levels: [[i64::MAX; 4].as_slice(), &domains].concat(),
+        levels: [[i64::MAX; 4].as_slice(), &domains, &vec![i64::MAX; shape.more]].concat(),
         rules: shape.rules,
         depth: 0,
         ids: Err(String::new()),
@@ -115,12 +117,12 @@ fn grow(forest: &mut Forest, random: &mut Random, shape: &Shape, depth: usize) {
         forest.nodes.push(Arena { value: value.to_bits(), right: 0, column: 0, flags: LEAF });
         return;
     }
-    let column = match random.below(COLUMNS) {
-        5.. if !random.is(shape.rare) => 4,
+    let column = match random.below(COLUMNS + shape.more) {
+        5 | 6 if !random.is(shape.rare) => 4,
         column => column,
     };
     let mut flags = if random.is(2) { NA_LEFT } else { 0 };
-    let is_set = if column >= 4 { !random.is(8) } else { random.is(30) };
+    let is_set = if forest.levels[column] < i64::MAX { !random.is(8) } else { random.is(30) };
     if random.is(10) {
         flags = NA_VS_REST;
     }
@@ -165,29 +167,30 @@ fn row(random: &mut Random, forest: &Forest, shape: &Shape) -> Vec<f64> {
             (_, levels) => random.below(levels as usize) as f64,
         }
     };
-    (0..COLUMNS).map(|column| value(random, column)).collect()
+    (0..forest.levels.len()).map(|column| value(random, column)).collect()
 }
 
 /// Scores batches of several sizes at all levels, and compares with the plain walk.
 fn check(forest: &Forest, shape: &Shape, batches: &[usize]) {
     let mut random = Random(shape.seed ^ 0x5555);
+    let columns = forest.levels.len();
     let n: usize = batches.iter().sum();
     let rows: Vec<f64> = (0..n).flat_map(|_| row(&mut random, forest, shape)).collect();
     let (stride, first) = (shape.classes + 2, 1);
     let start: Vec<f64> = (0..n * stride).map(|_| random.below(3) as f64 - 1.0).collect();
     let mut expected = start.clone();
-    forest.add_plainly(&rows, COLUMNS, &mut expected, stride, first);
+    forest.add_plainly(&rows, columns, &mut expected, stride, first);
     for level in levels() {
         let mut scratch = Scratch::default();
         let mut found = start.clone();
         let mut from = 0;
         for &batch in batches {
-            let (rows, found) = (&rows[from * COLUMNS..], &mut found[from * stride..]);
+            let (rows, found) = (&rows[from * columns..], &mut found[from * stride..]);
             let done = forest.kept.kernels.add_at(
                 level,
                 forest,
-                &rows[..batch * COLUMNS],
-                COLUMNS,
+                &rows[..batch * columns],
+                columns,
                 &mut found[..batch * stride],
                 Places { stride, first },
                 &mut scratch,
@@ -201,7 +204,7 @@ fn check(forest: &Forest, shape: &Shape, batches: &[usize]) {
                 found.to_bits(),
                 expected.to_bits(),
                 "{level:?}, row {row} {:?}, place {class}: {found} {expected}, {shape:?}",
-                &rows[row * COLUMNS..][..COLUMNS],
+                &rows[row * columns..][..columns],
             );
         }
     }
@@ -260,10 +263,11 @@ proptest! {
         thresholds in prop_oneof![Just(3_usize), Just(200), Just(5_000)],
         levels in prop_oneof![Just(3_usize), Just(29), Just(30), Just(60), Just(1_000)],
         rare in prop_oneof![Just(1_usize), Just(20), Just(200)],
+        more in prop_oneof![Just(0_usize), Just(16), Just(40), Just(90)],
         batch in 1_usize..600,
     ) {
         let shape =
-            Shape { seed, rules, trees, classes, depth, stop, thresholds, levels, rare };
+            Shape { seed, rules, trees, classes, depth, stop, thresholds, levels, rare, more };
         check(&forest(&shape), &shape, &[batch, 1, 13, 64]);
     }
 }
@@ -278,6 +282,7 @@ const SHAPE: Shape = Shape {
     thresholds: 100,
     levels: 60,
     rare: 1,
+    more: 0,
 };
 
 #[test]
