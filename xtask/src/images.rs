@@ -212,7 +212,19 @@ fn distroless(root: &Path) -> Result<(), Failed> {
     for name in ["usr/bin/python3.11", "usr/lib/python3.11", "usr/lib64"] {
         take(&from.join(name), &root.join(name))?;
     }
-    let needed = ["ld-linux-x86-64", "libc", "libm", "libz", "libexpat", "libffi", "libgcc_s"];
+    // libc6 of the image has them all; what is built for glibc 2.17 asks for libdl and libpthread by
+    // name, which are empty since 2.34.
+    let needed = [
+        "ld-linux-x86-64",
+        "libc",
+        "libm",
+        "libdl",
+        "libpthread",
+        "libz",
+        "libexpat",
+        "libffi",
+        "libgcc_s",
+    ];
     for entry in fs::read_dir(from.join(libraries)).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
