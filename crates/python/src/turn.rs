@@ -1,4 +1,4 @@
-//! Turns: no long work keeps the interpreter from an event loop for much more than half a millisecond.
+//! Turns: long work with the interpreter is cut into pieces, between which other threads, an event loop's above all, may have it.
 
 use std::thread;
 use std::time::{Duration, Instant};
