@@ -285,17 +285,23 @@ impl Flat {
     }
 
     /// Where one row's walks start, and the steps that are left.
-    #[cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "as asked for"))]
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        expect(unused_variables, reason = "only vectors that the standard library knows of ask")
+    )]
     fn enter(&self, level: Level, groups: &[Group], keys: &[u32], starts: &mut Vec<Start>) {
-        #[cfg(target_arch = "x86_64")]
-        if level >= Level::Avx512 && keys.len() <= top::SLOTS_MAX {
-            starts.resize(groups.len(), Start::default());
-            // SAFETY: a level is of those that `levels` found on this processor.
-            unsafe { top::enter(groups, keys, &self.bits, starts) }
-            return;
+        match level {
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 | Level::Vbmi if keys.len() <= top::SLOTS_MAX => {
+                starts.resize(groups.len(), Start::default());
+                // SAFETY: a level is of those that `levels` found on this processor.
+                unsafe { top::enter(groups, keys, &self.bits, starts) }
+            }
+            _ => {
+                starts.clear();
+                starts.extend(groups.iter().map(|it| Start { at: it.at, depth: it.depth }));
+            }
         }
-        starts.clear();
-        starts.extend(groups.iter().map(|group| Start { at: group.at, depth: group.depth }));
     }
 
     pub(super) fn classes(&self) -> usize {

@@ -12,8 +12,16 @@ mod ranks;
     allow(dead_code, reason = "only vectors that the standard library knows of use it")
 )]
 mod sliced;
+#[cfg_attr(
+    not(target_arch = "x86_64"),
+    allow(dead_code, reason = "only vectors that the standard library knows of use it")
+)]
 mod slots;
 mod source;
+#[cfg_attr(
+    not(target_arch = "x86_64"),
+    allow(dead_code, reason = "only vectors that the standard library knows of use it")
+)]
 mod top;
 
 use std::sync::OnceLock;

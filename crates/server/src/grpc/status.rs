@@ -3,6 +3,7 @@
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
+use stemson_serving::ShedReason;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::{Code, Status};
 
@@ -12,7 +13,8 @@ use crate::error::Refusal;
 /// tried again later the milliseconds as clients expect them.
 pub(crate) fn of(refusal: &Refusal) -> Status {
     let (status, word) = refusal.status();
-    let mut grpc = Status::new(code(status), refusal.message());
+    let code = if is_hopeless(refusal) { Code::DeadlineExceeded } else { code(status) };
+    let mut grpc = Status::new(code, refusal.message());
     let metadata = grpc.metadata_mut();
     metadata.insert("error-code", MetadataValue::from_static(word));
     if let Some((seconds, ms)) = refusal.retry_after() {
@@ -30,6 +32,13 @@ pub(crate) fn of(refusal: &Refusal) -> Status {
         }
     }
     grpc
+}
+
+/// Whether more time alone would help: nothing is queued, and the work by itself takes too long. Clients
+/// try again what is `UNAVAILABLE`.
+fn is_hopeless(refusal: &Refusal) -> bool {
+    matches!(refusal, Refusal::Shed { retry_after, reason: ShedReason::Deadline }
+        if retry_after.as_millis() == 0)
 }
 
 /// The refusal as the whole answer.
@@ -58,8 +67,6 @@ fn code(status: StatusCode) -> Code {
 mod tests {
     use std::time::Duration;
 
-    use stemson_serving::ShedReason;
-
     use super::*;
 
     #[test]
@@ -74,6 +81,8 @@ mod tests {
         assert_eq!(said("grpc-retry-pushback-ms"), Some("1500"));
         assert_eq!(said("retry-after"), Some("2"));
         assert_eq!(said("error-code"), Some("no_capacity"));
+        let hopeless = Refusal::Shed { retry_after: Duration::ZERO, reason: ShedReason::Deadline };
+        assert_eq!(of(&hopeless).code(), Code::DeadlineExceeded);
         let unknown = of(&Refusal::UnknownModel("é".to_owned()));
         assert_eq!(unknown.code(), Code::NotFound);
         assert!(unknown.message().contains('é'), "{}", unknown.message());
