@@ -1,27 +1,15 @@
 //! Kernels: trees scored as fast as the processor goes, with the bits of the plain walk.
 #![expect(clippy::inline_always, reason = "a step that is called is no kernel")]
+#![cfg_attr(
+    not(target_arch = "x86_64"),
+    allow(dead_code, reason = "only vectors that the standard library knows of use much of it")
+)]
 
 mod flat;
-#[cfg_attr(
-    not(target_arch = "x86_64"),
-    allow(dead_code, reason = "only vectors that the standard library knows of use it")
-)]
 mod ranks;
-#[cfg_attr(
-    not(target_arch = "x86_64"),
-    allow(dead_code, reason = "only vectors that the standard library knows of use it")
-)]
 mod sliced;
-#[cfg_attr(
-    not(target_arch = "x86_64"),
-    allow(dead_code, reason = "only vectors that the standard library knows of use it")
-)]
 mod slots;
 mod source;
-#[cfg_attr(
-    not(target_arch = "x86_64"),
-    allow(dead_code, reason = "only vectors that the standard library knows of use it")
-)]
 mod top;
 
 use std::sync::OnceLock;

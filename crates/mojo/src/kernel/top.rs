@@ -38,7 +38,7 @@ const IS_SET: u16 = 1 << 15;
 const APART: u32 = 1 << 31;
 
 /// The tops of the trees of a group.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 #[repr(C, align(64))]
 pub(super) struct Top {
     /// By place in the heap less one. Numbers: to be above of; sets: their bits, or where they lie.

@@ -128,19 +128,8 @@ const PLATFORMS: &str = "Platforms";
 const SERVER: &str = "Server";
 const MODELS: &str = "Models";
 
-/// Options in the query, for bodies that have no room for them. A body's own outweigh them.
-const ROW_OPTIONS: &[&str] = &[
-    "RequestTimeout",
-    "Strict",
-    "Contributions",
-    "LeafAssignment",
-    "Staged",
-    "Distances",
-    "Calibrated",
-    "Reconstruct",
-    "RowIndex",
-];
-
+/// Options in the query, for bodies that have no room for them, where the model is one. A body's own
+/// outweigh them.
 const INVOCATION_OPTIONS: &[&str] = &[
     "Model",
     "TargetModel",
@@ -154,6 +143,9 @@ const INVOCATION_OPTIONS: &[&str] = &[
     "Reconstruct",
     "RowIndex",
 ];
+
+/// The same where the path names the model.
+const ROW_OPTIONS: &[&str] = INVOCATION_OPTIONS.split_at(2).1;
 
 /// The routes, by tag.
 pub(super) const ROUTES: &[Route] = &[
