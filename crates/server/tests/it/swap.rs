@@ -63,3 +63,21 @@ fn every_answer_is_by_a_revision_that_was_current_meanwhile() {
     }
     assert_eq!(metrics.lines().filter(|l| l.starts_with("stemson_model_bytes{")).count(), 2);
 }
+
+#[test]
+fn an_upload_that_is_long_in_coming_keeps_nobody_waiting() {
+    let serving = Serving::start(config(), &[("churn", "gbm_bernoulli")]);
+    let swap = "/admin/models/churn/swap";
+    let (mut swapping, mut loading) = (serving.admin(), serving.http());
+    swapping.begin_half(swap);
+    loading.begin_half("/v2/repository/models/churn/load");
+    serving.admin().post(swap, artifact("gbm_platt")).ok();
+    let loaded = serving.http().post("/v2/repository/models/churn/load", "").ok();
+    assert_eq!(loaded, serde_json::json!({}));
+    // They are heard out all the same.
+    let rest = format!("{}}}", " ".repeat(98));
+    swapping.write(&rest);
+    swapping.finish().refused(400, "bad_field");
+    loading.write(&rest);
+    loading.finish().ok();
+}
