@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::time::{Duration, Instant, SystemTime};
 
 use axum::body::Bytes;
@@ -52,7 +52,7 @@ pub(crate) struct Bench {
     pub(crate) live: SharedLive,
     /// Held while an artifact is brought: between its coming in and its being named by a
     /// deployment nobody shall clear it away.
-    pub(crate) turn: Mutex<()>,
+    turn: Mutex<()>,
 }
 
 impl Bench {
@@ -74,6 +74,11 @@ impl Bench {
             options,
             turn: Mutex::default(),
         }
+    }
+
+    /// Whether an artifact is being brought.
+    pub(crate) fn is_busy(&self) -> bool {
+        matches!(self.turn.try_lock(), Err(TryLockError::WouldBlock))
     }
 
     /// Load, verify, warm, keep, publish; here and now, on this thread.

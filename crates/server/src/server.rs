@@ -250,11 +250,11 @@ impl Server {
             .map_err(RunError::Runtime)?;
         let prediction_log = Arc::clone(&self.context.prediction_log);
         let exporter = self.context.exporter.clone();
-        let store = Arc::downgrade(&self.context.store);
+        let (store, bench) = (Arc::downgrade(&self.context.store), Arc::downgrade(&self.bench));
         let served = runtime.block_on(self.serve(shutdown));
         // A swap under way shall not hold up the end.
         runtime.shutdown_background();
-        let_go(&store);
+        let_go(&store, &bench);
         prediction_log.close();
         if let Some(exporter) = exporter {
             exporter.close();
@@ -372,11 +372,18 @@ fn open_listeners(
     Ok((http, grpc, admin, addresses))
 }
 
-/// Waits a moment until the loading thread, which ends by itself, has let go of the data folder:
-/// whoever starts anew at once shall find it free. A swap under way does not hold up the end.
-fn let_go(store: &Weak<Store>) {
+/// Waits until the loading thread, which ends by itself, has let go of the data folder: whoever starts
+/// anew at once shall find it free. On a busy machine that thread, the nicest of all, may be long in
+/// getting there. A swap under way holds up the end for a moment only.
+fn let_go(store: &Weak<Store>, bench: &Weak<Bench>) {
+    const PATIENCE: Duration = Duration::from_secs(30);
+    const OF_A_SWAP: Duration = Duration::from_secs(1);
     let begun = Instant::now();
-    while store.strong_count() > 0 && begun.elapsed() < Duration::from_secs(1) {
+    while store.strong_count() > 0 {
+        let swaps = bench.upgrade().is_some_and(|bench| bench.is_busy());
+        if begun.elapsed() > if swaps { OF_A_SWAP } else { PATIENCE } {
+            return;
+        }
         std::thread::sleep(Duration::from_millis(1));
     }
 }
