@@ -20,6 +20,10 @@ pub(crate) type Task = Box<dyn FnOnce() + Send>;
 /// of a time slice of some 3 ms: a third of a millisecond at this niceness, all of it at 0.
 const COMPUTE_NICENESS: i32 = 10;
 
+/// Of threads that load models, or ask them what no caller waits for: nicer than who computes, so that
+/// they take no time from predictions where both want the same core.
+const ASIDE_NICENESS: i32 = 15;
+
 /// The queue. Clones are the same queue; tasks may hold one.
 #[derive(Debug, Clone)]
 pub(crate) struct Lane {
@@ -157,9 +161,14 @@ impl Shared {
     }
 }
 
+/// Makes this thread nicer than all that callers wait for: see [`step_back`].
+pub(crate) fn step_aside() {
+    step_back(ASIDE_NICENESS);
+}
+
 /// Makes this thread nicer than those that answer callers. Where that is not possible for one thread
 /// alone it stays as it is.
-pub(crate) fn step_back(niceness: i32) {
+fn step_back(niceness: i32) {
     // Linux counts niceness by thread; elsewhere it is the process's.
     #[cfg(target_os = "linux")]
     let _ = rustix::process::nice(niceness);

@@ -101,9 +101,6 @@ pub(crate) struct Loader {
     jobs: mpsc::Sender<Job>,
 }
 
-/// A swap takes no time from predictions where both want the same core: nicer than who computes.
-const NICENESS: i32 = 15;
-
 /// How often the thread looks whether a retired model is in use still.
 const RETIRE_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -112,7 +109,7 @@ impl Loader {
     pub(crate) fn start(bench: Arc<Bench>) -> std::io::Result<Self> {
         let (jobs, receiver) = mpsc::channel();
         thread::Builder::new().name("loader".to_owned()).spawn(move || {
-            lane::step_back(NICENESS);
+            lane::step_aside();
             work(&bench, &receiver);
         })?;
         Ok(Self { jobs })

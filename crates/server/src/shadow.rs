@@ -12,6 +12,7 @@ use stemson_mojo::{Batch, Options};
 use stemson_serving::{Answered, Chosen, ModelName, Revision};
 
 use crate::bench;
+use crate::lane;
 use crate::metrics::Metrics;
 use crate::rows::First;
 
@@ -43,9 +44,10 @@ impl Shadows {
     pub(crate) fn start(metrics: Arc<Metrics>) -> std::io::Result<Self> {
         let (rows, receiver) = mpsc::sync_channel(QUEUED_MAX);
         let counts = Arc::clone(&metrics);
-        thread::Builder::new()
-            .name("shadow".to_owned())
-            .spawn(move || compare(&receiver, &counts, judge))?;
+        thread::Builder::new().name("shadow".to_owned()).spawn(move || {
+            lane::step_aside();
+            compare(&receiver, &counts, judge);
+        })?;
         Ok(Self { rows, metrics })
     }
 

@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::oneshot;
 
+use crate::lane;
 use crate::metrics::Metrics;
 
 /// Time between two looks.
@@ -96,6 +97,8 @@ impl Upkeep {
         let (orders, ordered) = mpsc::channel();
         let mut rounds: Vec<Round> = watched.into_iter().map(Round::new).collect();
         let thread = thread::Builder::new().name("upkeep".to_owned()).spawn(move || {
+            // A new configuration may bring models.
+            lane::step_aside();
             loop {
                 let who = match ordered.recv_timeout(PERIOD) {
                     Ok(Told::Reload(who)) => Some(who),

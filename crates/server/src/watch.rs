@@ -15,6 +15,7 @@ use stemson_serving::Outcome;
 
 use crate::bench::Bench;
 use crate::folder::ModelFolder;
+use crate::lane;
 use crate::loader::Loader;
 use crate::upkeep::{Stamp, stamp};
 
@@ -40,6 +41,7 @@ impl Watch {
         let (folders, bench, loader) = (Arc::clone(folders), Arc::clone(bench), loader.clone());
         let mut look = Look { folders, bench, loader, seen: BTreeMap::new(), trouble: None };
         let thread = thread::Builder::new().name("watch".to_owned()).spawn(move || {
+            lane::step_aside();
             while stopped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
                 look.look();
             }
