@@ -237,6 +237,13 @@ impl Admitted {
             .with(|gate| if gate.requests() > 1 { rest / gate.lanes() } else { Duration::ZERO })
     }
 
+    /// So much is left of the work, as is known now that its body is read.
+    pub(crate) fn amend(&self, cost: Duration) {
+        let mut rest = self.rest.lock().unwrap_or_else(PoisonError::into_inner);
+        self.gate.with(|gate| gate.amend(self.flow, *rest, cost));
+        *rest = cost;
+    }
+
     /// A part of the work is done.
     pub(crate) fn progress(&self, cost: Duration) {
         let mut rest = self.rest.lock().unwrap_or_else(PoisonError::into_inner);

@@ -13,6 +13,7 @@ use axum::http::Request;
 use axum::response::Response;
 use http_body_util::BodyExt as _;
 use serde_json::Value;
+use stemson_mojo::Options;
 use stemson_serving::Work;
 
 use crate::auth::{Entrance, Visitor};
@@ -74,12 +75,12 @@ impl Held {
 
     /// Asks for `rows` predictions.
     pub(crate) async fn ask(&self, rows: usize, timeout_ms: &str) -> Reply {
-        self.ask_model("churn", rows, timeout_ms).await
+        self.ask_verb("churn:predict", rows, timeout_ms).await
     }
 
-    async fn ask_model(&self, model: &str, rows: usize, timeout_ms: &str) -> Reply {
+    async fn ask_verb(&self, verb: &str, rows: usize, timeout_ms: &str) -> Reply {
         let instances = vec!["{\"x1\":1.5,\"c3\":\"red\"}"; rows].join(",");
-        let request = Request::post(format!("/v1/models/{model}:predict"))
+        let request = Request::post(format!("/v1/models/{verb}"))
             .header("x-request-timeout", timeout_ms)
             .body(Body::from(format!("{{\"instances\":[{instances}]}}")))
             .expect("a request");
@@ -96,6 +97,15 @@ impl Held {
         let (context, router) = (Arc::clone(&self.context), self.router.clone());
         let response = front::answer(context, router, visitor, request).await;
         Reply::read(response.expect("it cannot fail")).await
+    }
+
+    /// Waits until the lane has dropped what nobody waits for.
+    fn empties(&self) {
+        let patience = Instant::now() + Duration::from_secs(30);
+        while self.context.gate.requests() > 0 {
+            assert!(Instant::now() < patience, "something stays behind the gate");
+            std::thread::yield_now();
+        }
     }
 
     fn metric(&self, line: &str) -> bool {
@@ -252,6 +262,34 @@ fn what_would_be_late_is_not_begun() {
     )));
 }
 
+/// The length of a body says nothing of what its rows are asked. They are not begun if that takes too
+/// long, and who comes meanwhile is told how long it takes.
+#[test]
+fn a_body_is_admitted_again_by_what_it_asks() {
+    let mut held = Held::new(Limits::default());
+    let revision = held.context.deployments.all()[0].current();
+    let explained = revision.cost_of(Options { contributions: true, ..Options::default() });
+    while explained.predict(HUGE) < Duration::from_hours(10) {
+        explained.observe(1, Duration::from_hours(1));
+    }
+    let occupied = held.occupy(Duration::from_millis(1));
+    let let_go = held.let_go.take();
+    let reply = runtime().block_on(async {
+        let opened = async {
+            while held.context.gate.requests() < 2 {
+                tokio::task::yield_now().await;
+            }
+            drop(let_go);
+        };
+        tokio::join!(held.ask_verb("churn:explain", HUGE, "6000000"), opened).0
+    });
+    assert_eq!((reply.status, &reply.body["code"]), (504, &"deadline_missed".into()));
+    drop(occupied);
+    held.empties();
+    let (text, _) = held.context.metrics.render(&held.context.deployments, false);
+    assert!(!text.contains("stemson_rows_total{"), "{text}");
+}
+
 #[test]
 fn cheap_rows_and_health_do_not_wait_for_the_lane() {
     let held = Held::new(Limits::default());
@@ -331,11 +369,7 @@ fn nothing_is_computed_for_a_caller_who_has_gone() {
     });
     assert_eq!(held.context.gate.requests(), 1, "its place is kept until the lane sees it");
     held.let_go();
-    let patience = Instant::now() + Duration::from_secs(30);
-    while held.context.gate.requests() > 0 {
-        assert!(Instant::now() < patience, "the lane drops what nobody waits for");
-        std::thread::yield_now();
-    }
+    held.empties();
     let (text, _) = held.context.metrics.render(&held.context.deployments, false);
     assert!(text.contains("outcome=\"cancelled\"} 1"), "{text}");
     assert!(!text.contains("stemson_rows_total{"), "{text}");
@@ -355,7 +389,8 @@ fn models_share_the_lane_by_weight() {
     let let_go = held.let_go.take();
     runtime().block_on(async {
         let ask = async |model: &'static str| {
-            assert_eq!(held.ask_model(model, MANY, "6000000").await.status, 200);
+            let verb = format!("{model}:predict");
+            assert_eq!(held.ask_verb(&verb, MANY, "6000000").await.status, 200);
             order.lock().expect("no panic").push(model);
         };
         let churn = std::iter::repeat_n("churn", EACH);

@@ -129,6 +129,13 @@ impl Gate {
         Verdict::Admit
     }
 
+    /// What is left of admitted work takes `now_known` and not `rest`, as could be told only later.
+    pub fn amend(&mut self, flow: usize, rest: Duration, now_known: Duration) {
+        if let Some(own) = self.flow(flow) {
+            own.queued = own.queued.saturating_sub(rest).saturating_add(now_known);
+        }
+    }
+
     /// A part of admitted work, predicted to take `cost`, is done or given up.
     pub fn progress(&mut self, flow: usize, cost: Duration) {
         if let Some(own) = self.flow(flow) {

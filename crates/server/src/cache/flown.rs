@@ -243,16 +243,23 @@ impl Flown {
         }
     }
 
-    /// Waits for all that is followed. A leader that was shed had its own deadline: what it left is
-    /// missing again, unless this was the last time.
+    /// Waits for all that is followed. A leader that was shed or late had its own deadline: what it
+    /// left is missing again, unless this was the last time.
     async fn follow(&mut self, is_last: bool) -> Result<(), Lacking> {
         for place in &mut self.places {
             let Place::Following { follow, is_own, key } = place else { continue };
             let (is_own, key) = (*is_own, *key);
             let outcome = follow.await.map_err(|Lost| Lacking::Panic)?;
-            if let Outcome::Shed { retry_after, reason } = outcome {
+            let lacking = match outcome {
+                Outcome::Shed { retry_after, reason } => {
+                    Some(Lacking::Capacity(Refusal::Shed { retry_after, reason }))
+                }
+                Outcome::Late => Some(Lacking::Time),
+                Outcome::Answer { .. } | Outcome::Refused(_) => None,
+            };
+            if let Some(lacking) = lacking {
                 if is_own || is_last {
-                    return Err(Lacking::Capacity(Refusal::Shed { retry_after, reason }));
+                    return Err(lacking);
                 }
                 *place = Place::Missing(key);
                 continue;
@@ -407,10 +414,13 @@ impl Computation {
         let asked = &party.asked;
         party.spent.begun_at.get_or_init(Instant::now);
         let keys: Vec<Key> = leads.iter().map(|lead| *lead.key()).collect();
-        // Whoever asked may have gone away, or run out of time.
+        // Whoever asked may have gone away.
         let leads: Vec<_> = leads.into_iter().map(Lead::leave_if_alone).collect();
         if leads.iter().all(Option::is_none) {
             return;
+        }
+        if admitted.is_some_and(|admitted| party.is_late(admitted, &leads)) {
+            return leads.into_iter().flatten().for_each(|lead| lead.land(Outcome::Late));
         }
         let cost = party.revision.cost_of(party.ask.options);
         let predicted = cost.predict(batch.len());
@@ -444,6 +454,15 @@ impl Computation {
 }
 
 impl Party {
+    /// Whether this would end too late for its caller, and so take the time of those who wait behind it
+    /// for nothing. Others may follow who have more time; past the deadline only they are left.
+    fn is_late(&self, admitted: &Admitted, leads: &[Option<Lead<Key, Outcome>>]) -> bool {
+        let now = Instant::now();
+        now < self.deadline
+            && now + admitted.time_in_company() >= self.deadline
+            && leads.iter().flatten().all(|lead| lead.followers() == 1)
+    }
+
     fn batch(&self) -> Batch {
         self.revision.batch(self.ask.options)
     }

@@ -139,6 +139,30 @@ fn whoever_follows_has_a_deadline_of_his_own() {
     });
 }
 
+/// Alone it was admitted, however long it is said to take; by now others wait behind it.
+#[test]
+fn what_would_be_late_is_computed_for_others_only() {
+    for (readers, status, kept) in [(&["60000"][..], 504, 0), (&["60000", "600000000"], 200, 1)] {
+        check(async |held| {
+            let revision = held.context.deployments.all()[0].current();
+            while revision.row_cost().predict(1) < Duration::from_mins(2) {
+                revision.row_cost().observe(1, Duration::from_hours(1));
+            }
+            let let_go = hold(&held.context);
+            let mut tasks = Vec::new();
+            for timeout_ms in readers {
+                tasks.extend(set_out(&held, 1, timeout_ms).await);
+            }
+            let _other = held.occupy(Duration::ZERO);
+            drop(let_go);
+            for task in tasks {
+                assert_eq!(task.await.expect("no panic").status, status, "{readers:?}");
+            }
+            assert_eq!(held.context.cache.as_ref().expect("the default").size().entries, kept);
+        });
+    }
+}
+
 #[test]
 fn whoever_is_not_admitted_is_told_so() {
     check(async |held| {

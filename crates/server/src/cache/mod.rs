@@ -49,6 +49,8 @@ pub(crate) enum Outcome {
     Refused(Arc<RowError>),
     /// There was no capacity before the leader's deadline.
     Shed { retry_after: Duration, reason: ShedReason },
+    /// Its turn came too late for the leader's deadline.
+    Late,
 }
 
 /// The cache as one request uses it: all its rows are asked the same of one revision.

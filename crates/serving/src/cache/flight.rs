@@ -157,6 +157,11 @@ impl<K: Eq + Hash + Clone, V: Clone> Lead<K, V> {
         Follow { number: self.flight.follow(), flight: Arc::clone(&self.flight) }
     }
 
+    /// How many wait for the value now.
+    pub fn followers(&self) -> usize {
+        lock(&self.flight.state).followers.len()
+    }
+
     /// Brings the value. What shall be found later is kept already: see [`Flights::join`].
     pub fn land(mut self, value: V) {
         self.end(Ok(value));

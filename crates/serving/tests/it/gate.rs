@@ -11,12 +11,14 @@ enum Step {
     Offer(u64, u64, u64),
     /// Arrives at, costs, in pieces of, may take until.
     Pieces(u64, u64, u64, u64),
+    /// What is left of this cost takes that long, as is known now.
+    Amend(u64, u64),
     /// A part of this cost is done.
     Progress(u64),
     /// A request is over, with this much of its cost not named before.
     Leave(u64),
 }
-use Step::{Leave, Offer, Pieces, Progress};
+use Step::{Amend, Leave, Offer, Pieces, Progress};
 
 /// One line per event, and what the gate answers to it. The only place that builds a gate.
 #[track_caller]
@@ -37,6 +39,10 @@ fn check(lanes: u32, requests_max: usize, script: &[(Step, &str)]) {
         let found = match *step {
             Offer(at, cost, until) => offer(at, cost, cost, until),
             Pieces(at, cost, piece, until) => offer(at, cost, piece, until),
+            Amend(rest, now_known) => {
+                gate.amend(0, ms(rest), ms(now_known));
+                String::new()
+            }
             Progress(cost) => {
                 gate.progress(0, ms(cost));
                 String::new()
@@ -117,6 +123,26 @@ fn an_empty_gate_lets_a_wrong_prediction_be_mended() {
             (Offer(0, 1, 100), "deadline 5000"),
             (Leave(5_000), ""),
             (Offer(0, 5_000, 100), "admit"),
+        ],
+    );
+}
+
+#[test]
+fn work_may_turn_out_to_be_other_than_it_looked() {
+    check(
+        1,
+        100,
+        &[
+            (Offer(0, 1, 1_000), "admit"),
+            (Amend(1, 5_000), ""),
+            (Offer(0, 1, 1_000), "deadline 5000"),
+            (Progress(4_990), ""),
+            (Offer(0, 1, 1_000), "admit"),
+            (Amend(10, 0), ""),
+            (Leave(0), ""),
+            (Leave(1), ""),
+            (Offer(0, 1, 1_000), "admit"),
+            (Offer(0, 1, 2), "deadline 1"),
         ],
     );
 }
