@@ -95,6 +95,11 @@ impl<'a> Archive<'a> {
         self.find(name).map(|entry| entry.size)
     }
 
+    /// Number of bytes of an entry as they lie in the file; 0 without the entry.
+    pub(crate) fn stored_size_of(&self, name: &str) -> u64 {
+        self.find(name).map_or(0, |entry| entry.data.len() as u64)
+    }
+
     /// The inflated bytes of an entry, their number and checksum checked.
     pub(crate) fn read(&self, name: &str) -> Result<Vec<u8>, ArchiveError> {
         let mut bytes = Vec::new();

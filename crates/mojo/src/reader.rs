@@ -115,6 +115,11 @@ impl<'r, 'a> Reader<'r, 'a> {
         self.source.archive.size(&format!("{}{entry}", self.prefix))
     }
 
+    /// Number of bytes of an entry as they lie in the file; 0 without the entry.
+    pub(crate) fn stored_size(&self, entry: &str) -> u64 {
+        self.source.archive.stored_size_of(&format!("{}{entry}", self.prefix))
+    }
+
     pub(crate) fn contains(&self, entry: &str) -> bool {
         self.source.archive.contains(&format!("{}{entry}", self.prefix))
     }

@@ -46,6 +46,8 @@ pub(super) fn forest(
     let mut forest = empty(mojo_version, groups, levels);
     refuse_explanations(&mut forest, reader, mojo_version, contributions);
     let (mut bytes, mut of_nodes) = (Vec::new(), Statistics::default());
+    let names = reader.names_from("trees/t").into_iter().filter(|name| !name.ends_with("_aux.bin"));
+    let stored_bytes = names.map(|name| reader.stored_size(name)).sum::<u64>();
     for class in 0..classes {
         let entry = |group: usize| format!("trees/t{class:02}_{group:03}.bin");
         let mut roots = Vec::new();
@@ -71,6 +73,9 @@ pub(super) fn forest(
                     );
                 }
                 statistics(&mut forest, reader, &name, root, &mut bytes, &mut of_nodes)?;
+                if forest.roots.is_empty() && roots.len() == 1 {
+                    make_room(&mut forest, reader.stored_size(&name), stored_bytes);
+                }
             }
         }
         forest.roots.push(roots);
@@ -80,11 +85,28 @@ pub(super) fn forest(
         return Err(reader.missing_entry("trees/t00_000.bin", reason));
     }
     forest.nodes.shrink_to_fit();
+    forest.sets.shrink_to_fit();
     forest.bits.shrink_to_fit();
     if let Ok(weights) = &mut forest.weights {
         weights.nodes.shrink_to_fit();
     }
     Ok(forest)
+}
+
+/// Makes room for all trees as if they were like the first, so that the forest seldom moves while it
+/// grows. Sizes are those of bytes that are there; room that stays empty takes no memory.
+fn make_room(forest: &mut Forest, first: u64, all: u64) {
+    fn of<T>(items: &mut Vec<T>, first: u64, all: u64) {
+        let like = (items.len() as u128).saturating_mul(all.into()).checked_div(first.into());
+        // Without it the forest grows by doubling.
+        let _ = items.try_reserve_exact(like.and_then(|n| n.try_into().ok()).unwrap_or(0));
+    }
+    of(&mut forest.nodes, first, all);
+    of(&mut forest.sets, first, all);
+    of(&mut forest.bits, first, all);
+    if let Ok(weights) = &mut forest.weights {
+        of(&mut weights.nodes, first, all);
+    }
 }
 
 /// A forest without trees.
