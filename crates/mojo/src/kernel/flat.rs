@@ -461,7 +461,8 @@ impl<'a, N: Node> Builder<'a, N> {
             return self.words[0] as u32;
         }
         let place = self.bits.len() as u32;
-        self.bits.extend(self.words.iter().flat_map(|&word| [word as u32, (word >> 32) as u32]));
+        let words = self.words.iter().flat_map(|&word| [word as u32, (word >> 32) as u32]);
+        self.bits.extend(words.take(codes.div_ceil(32)));
         place + if sets == FEW { APART } else { SET }
     }
 }
