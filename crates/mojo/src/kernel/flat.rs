@@ -21,6 +21,7 @@
 
 use std::hint::{black_box, select_unpredictable};
 
+pub(super) use self::deep::Open;
 use super::slots::{Look, Slots};
 use super::source::{Coder, Fork, Source, Test, Tree, each_test};
 use super::top::{self, Top};
@@ -308,24 +309,38 @@ impl Flat {
         self.roots.len()
     }
 
-    /// Adds the leaves of some trees of a class (of all: `None`) to the sums of many rows.
+    /// Adds the leaves of a class's trees to the sums of many rows.
     ///
     /// `tiles`: the rows in tiles of [`ROWS`]; `sums`: one per place of a tile.
-    pub(super) fn add_tiles<S: Sum>(
-        &self,
-        class: usize,
-        trees: Option<std::ops::Range<usize>>,
-        tiles: &[u32],
-        sums: &mut [S],
-    ) {
+    pub(super) fn add_tiles<S: Sum>(&self, class: usize, tiles: &[u32], sums: &mut [S]) {
         let width = self.slots.len() * ROWS;
         assert_eq!(tiles.len() / width * ROWS, sums.len(), "a sum for each row");
         assert_eq!(tiles.len() % width, 0, "whole tiles");
-        let trees = trees.unwrap_or(0..self.roots[class].len());
-        let roots = &self.roots[class][trees];
+        let roots = &self.roots[class];
         match &self.nodes {
             Nodes::Narrow(nodes) => self.add_tiles_to(nodes, roots, tiles, sums),
             Nodes::Wide(nodes) => self.add_tiles_to(nodes, roots, tiles, sums),
+        }
+    }
+
+    /// Adds the leaves of a tree to the sums of many rows, those that have come to a leaf left out.
+    ///
+    /// `paths`: where each row stands below the root, a bit for each step, the first one the
+    /// highest; `None` for at the root. `keys`: the rows, each encoded as a tile of one.
+    pub(super) fn add_from<S: Sum>(
+        &self,
+        class: usize,
+        tree: usize,
+        paths: Option<&[u8]>,
+        keys: &[u32],
+        open: &mut Open,
+        sums: &mut [S],
+    ) {
+        assert_eq!(keys.len(), self.slots.len() * sums.len(), "a sum for each row");
+        let (root, width) = (self.roots[class][tree], self.slots.len());
+        match &self.nodes {
+            Nodes::Narrow(nodes) => open.add(self.walked(nodes), root, paths, (keys, width), sums),
+            Nodes::Wide(nodes) => open.add(self.walked(nodes), root, paths, (keys, width), sums),
         }
     }
 
@@ -555,7 +570,8 @@ impl<N: Node> Walked<'_, N> {
                 // SAFETY: the code is one of its column's, and the set that `bound` leads to has a
                 // bit for each of them; for other tests the word is the first.
                 let word = unsafe { *self.bits.get_unchecked(place as usize) };
-                word >> (key & 31) & 1 | above
+                // One of them at most; added, as carries are.
+                return at + delta + above + (word >> (key & 31) & 1);
             }
         };
         at + delta + right
@@ -584,6 +600,9 @@ macro_rules! walk {
         }
         $($at[$place] = $walk;)*
     }};
+    (apart $at:ident, $depth:expr, $step:expr) => {
+        walk!($at, $depth, $step, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15)
+    };
     (16, $at:ident, $depth:expr, $step:expr) => {
         walk!($at, $depth, $step, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15)
     };
@@ -604,6 +623,8 @@ macro_rules! walk {
         }
     }};
 }
+
+mod deep;
 
 /// The walks of one row through a group's trees.
 #[inline(never)]

@@ -14,10 +14,10 @@ mod top;
 
 use std::sync::OnceLock;
 
-use self::flat::{BLOCK, Flat, ROWS, Start};
+use self::flat::{BLOCK, Flat, Open, ROWS, Start};
 pub(crate) use self::ranks::TILE;
 pub(crate) use self::sliced::{ABREAST, Columns};
-use self::sliced::{CodeTile, Item, LaneTile, Masks, Paths, RawRows, Sliced};
+use self::sliced::{CodeTile, Item, LaneTile, Masks, Paths, RawRows, Sliced, Tile};
 pub(crate) use self::source::{Coder, Node, Rounding, Source, Test};
 
 /// What leaves are added up in: `f64` for H2O's own trees, `f32` for `XGBoost`.
@@ -161,6 +161,9 @@ pub(crate) struct Scratch<S> {
     lanes: Vec<LaneTile>,
     codes: Vec<CodeTile>,
     masks: Option<Box<(Masks, Paths)>>,
+    /// Tree by tree, tile by tile.
+    paths: Vec<[u8; TILE]>,
+    open: Open,
 }
 
 impl<S> Default for Scratch<S> {
@@ -173,12 +176,16 @@ impl<S> Default for Scratch<S> {
             lanes: Vec::new(),
             codes: Vec::new(),
             masks: None,
+            paths: Vec::new(),
+            open: Open::default(),
         }
     }
 }
 
 /// The least number of rows for which tiles of 16 beat one row at a time.
 const TILED_MIN: usize = 12;
+/// The least number of rows that pay for asking the upper part of deep trees all at once.
+const DEEP_MIN: usize = 100;
 /// Tiles of a chunk: a group's tests stay in the first level of cache while it is asked.
 const CHUNK: usize = 8;
 /// Bytes of lanes and symbols of a chunk, at most, where it is more than one tile.
@@ -238,8 +245,9 @@ impl<S: Sum> Kernels<S> {
             && let Some(sliced) =
                 self.sliced[usize::from(planes)].get_or_init(|| Sliced::of(source, planes))
         {
-            let flat = if sliced.has_walks() { flat() } else { None };
-            if flat.is_some() || !sliced.has_walks() {
+            let is_enough = n >= DEEP_MIN || !sliced.has_deep();
+            let flat = if is_enough && sliced.has_walks() { flat() } else { None };
+            if is_enough && (flat.is_some() || !sliced.has_walks()) {
                 add_sliced(level, sliced, flat, rows, columns, sums, places, scratch);
                 return true;
             }
@@ -288,7 +296,7 @@ fn add_tiled<S: Sum>(
             take(&mut scratch.sums, tiles, sums, places, class);
             let own = scratch.sums.as_flattened_mut();
             let rows = scratch.keys.len() / flat.slots.len();
-            flat.add_tiles(class, None, &scratch.keys, &mut own[..rows]);
+            flat.add_tiles(class, &scratch.keys, &mut own[..rows]);
             give(&scratch.sums, sums, places, class);
         }
     }
@@ -332,7 +340,11 @@ fn add_sliced<S: Sum>(
 ) {
     let (n_symbols, n_lanes, n_codes) = (sliced.symbols(), sliced.lanes(), sliced.codes());
     let tile_bytes = n_symbols * 2 * TILE + n_lanes * TILE + n_codes * size_of::<CodeTile>();
-    let chunk = (CHUNK_BYTES / tile_bytes.max(1)).clamp(1, CHUNK) * TILE;
+    let chunk = if sliced.has_deep() {
+        BLOCK
+    } else {
+        (CHUNK_BYTES / tile_bytes.max(1)).clamp(1, CHUNK) * TILE
+    };
     let all = rows;
     let chunks = all.chunks(chunk * columns).zip(sums.chunks_mut(chunk * places.stride));
     for (from, (rows, sums)) in (0..).step_by(chunk).zip(chunks) {
@@ -348,34 +360,68 @@ fn add_sliced<S: Sum>(
             fill_sliced(level, sliced, &own, symbols, lanes, codes);
         }
         if let Some(flat) = flat {
-            fill_flat(flat, rows, columns, &mut scratch.keys);
+            let width = flat.slots.len();
+            scratch.keys.resize(rows.len() / columns * width, 0);
+            let keys = scratch.keys.chunks_exact_mut(width);
+            rows.chunks_exact(columns)
+                .zip(keys)
+                .for_each(|(row, keys)| flat.slots.fill_row(level, row, keys));
         }
-        let masks = scratch.masks.get_or_insert_with(|| {
-            Box::new((Masks([[0; sliced::GROUP]; 256]), Paths([[0; TILE]; sliced::GROUP])))
-        });
         for (class, items) in sliced.items.iter().enumerate() {
             take(&mut scratch.sums, tiles, sums, places, class);
             for item in items {
-                match (item, flat) {
-                    (Item::Group(group), _) => {
-                        for (tile, sums) in scratch.sums.iter_mut().enumerate() {
-                            let symbols = &scratch.symbols[tile * n_symbols..][..n_symbols];
-                            let lanes = &scratch.lanes[tile * n_lanes..][..n_lanes];
-                            let codes = &scratch.codes[tile * n_codes..][..n_codes];
-                            add_group(level, group, lanes, symbols, codes, masks, sums);
-                        }
-                    }
-                    (Item::Walk(trees), Some(flat)) => {
-                        let own = scratch.sums.as_flattened_mut();
-                        let rows = scratch.keys.len() / flat.slots.len();
-                        let (trees, own) = (Some(trees.clone()), &mut own[..rows]);
-                        flat.add_tiles(class, trees, &scratch.keys, own);
-                    }
-                    (Item::Walk(_), None) => unreachable!("walks have a flat form"),
-                }
+                add_item(level, sliced, item, class, flat, scratch);
             }
             give(&scratch.sums, sums, places, class);
         }
+    }
+}
+
+/// Adds the leaves of some trees to the sums of their class, of all rows that are encoded.
+fn add_item<S: Sum>(
+    level: Level,
+    sliced: &Sliced<S>,
+    item: &Item<S>,
+    class: usize,
+    flat: Option<&Flat>,
+    scratch: &mut Scratch<S>,
+) {
+    let Scratch { keys, sums, symbols, lanes, codes, masks, paths, open, .. } = scratch;
+    let tile = |at: usize| Tile {
+        symbols: &symbols[at * sliced.symbols()..][..sliced.symbols()],
+        lanes: &lanes[at * sliced.lanes()..][..sliced.lanes()],
+        codes: &codes[at * sliced.codes()..][..sliced.codes()],
+    };
+    let (masks, found) = &mut **masks.get_or_insert_with(Box::default);
+    let tiles = sums.len();
+    match (item, flat) {
+        (Item::Group(group), _) => {
+            for (at, sums) in sums.iter_mut().enumerate() {
+                find_paths(level, group, tile(at), masks, found);
+                add_leaves(level, group, found, sums);
+            }
+        }
+        (Item::Deep(group, first), Some(flat)) => {
+            // By tree: each is walked by all rows before the next.
+            paths.resize(group.trees * tiles, [0; TILE]);
+            for at in 0..tiles {
+                find_paths(level, group, tile(at), masks, found);
+                let own = paths.iter_mut().skip(at).step_by(tiles);
+                own.zip(&found.0).for_each(|(own, found)| *own = *found);
+            }
+            let sums = &mut sums.as_flattened_mut()[..keys.len() / flat.slots.len()];
+            for (tree, paths) in (*first..).zip(paths.chunks_exact(tiles)) {
+                let paths = Some(&paths.as_flattened()[..sums.len()]);
+                flat.add_from(class, tree, paths, keys, open, sums);
+            }
+        }
+        (Item::Walk(trees), Some(flat)) => {
+            let sums = &mut sums.as_flattened_mut()[..keys.len() / flat.slots.len()];
+            for tree in trees.clone() {
+                flat.add_from(class, tree, None, keys, open, sums);
+            }
+        }
+        (Item::Deep(..) | Item::Walk(_), None) => unreachable!("walks have a flat form"),
     }
 }
 
@@ -411,37 +457,36 @@ fn fill_sliced<S: Sum>(
     target_arch = "x86_64",
     expect(unsafe_code, reason = "what the processor has was asked for")
 )]
-fn add_group<S: Sum>(
+fn find_paths<S: Sum>(
     level: Level,
     group: &sliced::Group<S>,
-    lanes: &[LaneTile],
-    symbols: &[[u16; TILE]],
-    codes: &[CodeTile],
-    buffers: &mut (Masks, Paths),
-    sums: &mut [S; TILE],
+    tile: Tile<'_>,
+    masks: &mut Masks,
+    paths: &mut Paths,
 ) {
     match level {
         // SAFETY: a level is of those that `levels` found on this processor.
         #[cfg(target_arch = "x86_64")]
-        Level::Vbmi => unsafe {
-            let (masks, paths) = buffers;
-            sliced::avx512::add_planes(group, lanes, symbols, codes, masks, paths, sums);
-        },
-        // SAFETY: a level is of those that `levels` found on this processor.
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => unsafe {
-            let (masks, paths) = buffers;
-            sliced::avx512::add(group, lanes, symbols, masks, paths, sums);
-        },
+        Level::Vbmi => unsafe { sliced::avx512::find_by_planes(group, tile, masks, paths) },
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => unsafe {
-            let (masks, paths) = buffers;
-            sliced::avx2::add(group, lanes, symbols, masks, paths, sums);
-        },
-        _ => unreachable!(
-            "the sliced form is for vectors: {:?}",
-            (group, lanes, symbols, codes, buffers, sums)
-        ),
+        Level::Avx512 => unsafe { sliced::avx512::find(group, tile, masks, paths) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => unsafe { sliced::avx2::find(group, tile, masks, paths) },
+        _ => unreachable!("the sliced form is for vectors: {:?}", (group, tile, masks, paths)),
+    }
+}
+
+#[cfg_attr(
+    target_arch = "x86_64",
+    expect(unsafe_code, reason = "what the processor has was asked for")
+)]
+fn add_leaves<S: Sum>(level: Level, group: &sliced::Group<S>, paths: &Paths, sums: &mut [S; TILE]) {
+    match level {
+        // SAFETY: a level is of those that `levels` found on this processor.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 | Level::Vbmi => unsafe { sliced::avx512::add_leaves(group, paths, sums) },
+        _ => sliced::add_leaves(group, paths, sums),
     }
 }

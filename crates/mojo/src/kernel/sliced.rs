@@ -18,8 +18,9 @@
 //! path`. Where a tree has no node there, whatever the mask holds leads to copies of one leaf. A
 //! domain of any size costs the same: what grows is the table, not the work.
 //!
-//! Trees go in groups of eight of one class. A group that is too deep, or whose tables would be too
-//! large, is left to the flat form; both add to the same sums, in tree order.
+//! Trees go in groups of eight of one class. Where deeper ones test sets, the first eight levels are asked
+//! this way, and the flat form goes on from there; numbers alone it walks as fast from the root. So it does
+//! where a group's tables would be too large. Both add to the same sums, in tree order.
 
 #[cfg(target_arch = "x86_64")]
 pub(super) mod avx2;
@@ -32,7 +33,7 @@ pub(crate) use self::encode::{ABREAST, Columns};
 use super::Sum;
 use super::ranks::{RANKS_MAX, Ranks, TILE};
 use super::slots::{Look, Slots, threshold_key};
-use super::source::{Coder, Fork, Rounding, Source, Test, Tree, each_test};
+use super::source::{Coder, Fork, Rounding, Source, Test, Tree, each_tree};
 
 /// Trees of a group.
 pub(super) const GROUP: usize = 8;
@@ -47,15 +48,35 @@ const LINES_MAX: usize = 16;
 /// Lanes, beyond which a chunk of rows would fall out of it.
 const LANES_MAX: usize = 1 << 12;
 
+/// A tile's rows, as tests ask for them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tile<'a> {
+    pub(super) symbols: &'a [[u16; TILE]],
+    pub(super) lanes: &'a [LaneTile],
+    pub(super) codes: &'a [CodeTile],
+}
+
 /// The masks of a group: see above. Place 0 is where tests of no node go.
 #[derive(Debug, Clone)]
 #[repr(C, align(64))]
 pub(super) struct Masks(pub(super) [[u64; GROUP]; 1 << DEPTH_MAX]);
 
+impl Default for Masks {
+    fn default() -> Self {
+        Self([[0; GROUP]; 1 << DEPTH_MAX])
+    }
+}
+
 /// The number of the leaf, of each tree and row.
 #[derive(Debug, Clone)]
 #[repr(C, align(64))]
 pub(super) struct Paths(pub(super) [[u8; TILE]; GROUP]);
+
+impl Default for Paths {
+    fn default() -> Self {
+        Self([[0; TILE]; GROUP])
+    }
+}
 
 /// Bytes of a lane, less 128: AVX2 compares signed bytes only.
 #[derive(Debug, Clone, Copy)]
@@ -102,7 +123,7 @@ enum Symbols {
         limit: i64,
     },
     Code(Coder),
-    /// Too many for 16 bits: no group asks for them.
+    /// Too many for 16 bits, or asked for further down only: no group asks for them.
     Unfit,
 }
 
@@ -168,7 +189,7 @@ pub(super) struct Group<S> {
     pub(super) lines: Vec<Line>,
     pub(super) blocks: Vec<Block>,
     pub(super) tables: Vec<u64>,
-    /// `1 << depth` leaves for each of eight trees; depths are 3 at least.
+    /// `1 << depth` leaves for each of eight trees; depths are 3 at least. None of deeper trees.
     pub(super) leaves: Vec<S>,
     /// The same as they are in the file, whole registers for each tree.
     pub(super) leaf_lines: Vec<Leaves>,
@@ -178,6 +199,8 @@ pub(super) struct Group<S> {
 #[derive(Debug)]
 pub(super) enum Item<S> {
     Group(Group<S>),
+    /// The first [`DEPTH_MAX`] levels of trees from this one on; from there they are walked.
+    Deep(Group<S>, usize),
     /// These trees are walked.
     Walk(std::ops::Range<usize>),
 }
@@ -210,7 +233,11 @@ impl<S: Sum> Sliced<S> {
                 match (builder.group(source, class, range.clone()), of_class.last_mut()) {
                     (Some(group), _) => {
                         is_any = true;
-                        of_class.push(Item::Group(group));
+                        of_class.push(if group.leaf_lines.is_empty() {
+                            Item::Deep(group, range.start)
+                        } else {
+                            Item::Group(group)
+                        });
                     }
                     (None, Some(Item::Walk(walk))) => walk.end = range.end,
                     (None, _) => of_class.push(Item::Walk(range)),
@@ -233,7 +260,7 @@ impl<S: Sum> Sliced<S> {
         });
         let items = self.items.iter().flatten().map(|item| match item {
             Item::Walk(_) => 0,
-            Item::Group(group) => {
+            Item::Group(group) | Item::Deep(group, _) => {
                 size_of_val(group.lanes.as_slice())
                     + size_of_val(group.tests.as_slice())
                     + size_of_val(group.planes.as_slice())
@@ -251,8 +278,13 @@ impl<S: Sum> Sliced<S> {
         ranks.sum::<usize>() + items.sum::<usize>()
     }
 
+    /// Whether the flat form is needed beside this one.
     pub(super) fn has_walks(&self) -> bool {
-        self.items.iter().flatten().any(|item| matches!(item, Item::Walk(_)))
+        self.items.iter().flatten().any(|item| !matches!(item, Item::Group(_)))
+    }
+
+    pub(super) fn has_deep(&self) -> bool {
+        self.items.iter().flatten().any(|item| matches!(item, Item::Deep(..)))
     }
 
     pub(super) fn symbols(&self) -> usize {
@@ -330,12 +362,14 @@ struct Layout {
 impl Builder {
     fn new(source: &impl Source, slots: &Slots, planes: bool) -> Self {
         let mut keys = vec![Vec::new(); slots.numbers.len()];
-        each_test(source, |test| {
-            if let Test::AtLeast { threshold, .. } = test
-                && let Look::Above { slot, .. } = slots.look(test)
-            {
-                keys[slot as usize - 1].push((threshold_key(threshold), threshold + 0.0));
-            }
+        each_tree(source, |tree| {
+            tree.depth_up_to(DEPTH_MAX, |test| {
+                if let Test::AtLeast { threshold, .. } = test
+                    && let Look::Above { slot, .. } = slots.look(test)
+                {
+                    keys[slot as usize - 1].push((threshold_key(threshold), threshold + 0.0));
+                }
+            });
         });
         let mut symbols = Vec::new();
         let mut all_keys = Vec::new();
@@ -343,7 +377,7 @@ impl Builder {
             keys.sort_unstable_by_key(|&(key, _)| key);
             keys.dedup_by_key(|&mut (key, _)| key);
             let (keys, thresholds): (Vec<i32>, Vec<f32>) = keys.into_iter().unzip();
-            symbols.push(if keys.len() < RANKS_MAX {
+            symbols.push(if (1..RANKS_MAX).contains(&keys.len()) {
                 Symbols::Ranks(Ranks::of(*number, &thresholds))
             } else {
                 Symbols::Unfit
@@ -377,7 +411,7 @@ impl Builder {
         }
     }
 
-    /// `None` if the trees are not fit for this form.
+    /// `None` if the flat form is better for the trees.
     fn group<S: Sum>(
         &mut self,
         source: &impl Source,
@@ -389,14 +423,19 @@ impl Builder {
         for index in range {
             let mut tree = Tree::default();
             tree.read(source, class, index);
-            depth = depth.max(tree.depth_up_to(DEPTH_MAX)?);
+            depth = depth.max(tree.depth_up_to(DEPTH_MAX, |_| ()));
             trees.push(tree);
         }
-        let mut asked = Asked {
-            leaves: vec![S::default(); GROUP << depth],
-            leaf_lines: vec![Leaves([0.0; 16]); GROUP * leaf_lines(depth)],
-            ..Asked::default()
-        };
+        let is_set = |test| matches!(test, Test::Member { .. });
+        if depth > DEPTH_MAX && !trees.iter().flat_map(Tree::tests).any(is_set) {
+            return None;
+        }
+        let mut asked = Asked::default();
+        if depth <= DEPTH_MAX {
+            asked.leaves = vec![S::default(); GROUP << depth];
+            asked.leaf_lines = vec![Leaves([0.0; 16]); GROUP * leaf_lines(depth)];
+        }
+        depth = depth.min(DEPTH_MAX);
         for (number, tree) in trees.iter().enumerate() {
             self.tree(tree, number, depth, &mut asked)?;
         }
@@ -449,6 +488,9 @@ impl Builder {
         let mut pending = vec![(0, 0, 0)];
         while let Some((place, level, path)) = pending.pop() {
             match tree.at(place) {
+                // A top has no leaves: where rows stand is all that is asked of it.
+                _ if level == DEPTH_MAX && asked.leaves.is_empty() => {}
+                Fork::Leaf(_) if asked.leaves.is_empty() => {}
                 Fork::Leaf(value) => {
                     let copies = 1 << (depth - level);
                     let start = (number << depth) + path * copies;

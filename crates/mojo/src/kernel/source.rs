@@ -139,20 +139,23 @@ impl Tree {
         }
     }
 
-    /// Edges from the root to the deepest leaf; `None` if there are more than `most`.
-    pub(super) fn depth_up_to(&self, most: usize) -> Option<usize> {
+    /// Edges from the root to the deepest leaf, or `most` and one, if there are more than `most`.
+    /// Calls `visit` with each test that has less than `most` edges above it.
+    pub(super) fn depth_up_to(&self, most: usize, mut visit: impl FnMut(Test)) -> usize {
         let mut depth = 0;
         let mut pending = vec![(0, 0)];
         while let Some((place, above)) = pending.pop() {
             depth = depth.max(above);
-            if depth > most {
-                return None;
-            }
-            if let Fork::Split { left, right, .. } = self.at(place) {
+            if above <= most
+                && let Fork::Split { test, left, right } = self.at(place)
+            {
                 pending.extend([(left, above + 1), (right, above + 1)]);
+                if above < most {
+                    visit(test);
+                }
             }
         }
-        Some(depth)
+        depth
     }
 
     /// All tests, those that no row comes to among them.
@@ -166,11 +169,16 @@ impl Tree {
 
 /// All tests of all trees.
 pub(super) fn each_test(source: &impl Source, mut visit: impl FnMut(Test)) {
+    each_tree(source, |tree| tree.tests().for_each(&mut visit));
+}
+
+/// All trees.
+pub(super) fn each_tree(source: &impl Source, mut visit: impl FnMut(&Tree)) {
     let mut tree = Tree::default();
     for class in 0..source.classes() {
         for index in 0..source.trees(class) {
             tree.read(source, class, index);
-            tree.tests().for_each(&mut visit);
+            visit(&tree);
         }
     }
 }

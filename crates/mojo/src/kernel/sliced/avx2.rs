@@ -17,26 +17,22 @@ use super::super::Sum;
 use super::super::ranks::{NODE, Node, Ranks, TILE};
 use super::encode::{Columns, RawRows, Registers, Rounded};
 use super::{
-    Block, CodeTile, Compared, GROUP, Group, LaneTile, Masks, Paths, Sliced, Words, add_leaves,
-    gather,
+    Block, CodeTile, Compared, GROUP, Group, LaneTile, Masks, Paths, Sliced, Tile, Words, gather,
 };
 
-/// Adds a group's leaves to the sums of a tile.
+/// Finds the paths of a tile's rows through a group.
 #[target_feature(enable = "avx2,popcnt")]
-pub(in super::super) fn add<S: Sum>(
+pub(in super::super) fn find<S: Sum>(
     group: &Group<S>,
-    lanes: &[LaneTile],
-    symbols: &[[u16; TILE]],
+    tile: Tile<'_>,
     masks: &mut Masks,
     paths: &mut Paths,
-    sums: &mut [S; TILE],
 ) {
-    tests(group, lanes, masks);
+    tests(group, tile.lanes, masks);
     for block in &group.blocks {
-        sets(block, &group.tables, symbols, masks);
+        sets(block, &group.tables, tile.symbols, masks);
     }
     walk(group.depth, masks, paths);
-    add_leaves(group, paths, sums);
 }
 
 /// [`Sliced::fill`], compiled for this processor.

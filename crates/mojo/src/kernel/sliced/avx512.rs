@@ -22,41 +22,35 @@ use super::super::Sum;
 use super::super::ranks::{NODE, Node, Ranks, TILE};
 use super::encode::{Columns, RawRows, Registers, Rounded};
 use super::{
-    Block, CodeTile, Compared, GROUP, Group, LaneTile, Leaves, Line, Masks, Paths, Sliced, Words,
-    gather,
+    Block, CodeTile, Compared, GROUP, Group, LaneTile, Leaves, Line, Masks, Paths, Sliced, Tile,
+    Words, gather,
 };
 
-/// Adds a group's leaves to the sums of a tile.
+/// Finds the paths of a tile's rows through a group.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,popcnt")]
-pub(in super::super) fn add<S: Sum>(
+pub(in super::super) fn find<S: Sum>(
     group: &Group<S>,
-    lanes: &[LaneTile],
-    symbols: &[[u16; TILE]],
+    tile: Tile<'_>,
     masks: &mut Masks,
     paths: &mut Paths,
-    sums: &mut [S; TILE],
 ) {
-    tests(group, lanes, masks);
+    tests(group, tile.lanes, masks);
     for block in &group.blocks {
-        sets(block, &group.tables, symbols, masks);
+        sets(block, &group.tables, tile.symbols, masks);
     }
     walk(group.depth, masks, paths);
-    add_leaves(group, paths, sums);
 }
 
 /// The same, of a form with planes.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,popcnt")]
-pub(in super::super) fn add_planes<S: Sum>(
+pub(in super::super) fn find_by_planes<S: Sum>(
     group: &Group<S>,
-    lanes: &[LaneTile],
-    symbols: &[[u16; TILE]],
-    codes: &[CodeTile],
+    tile: Tile<'_>,
     masks: &mut Masks,
     paths: &mut Paths,
-    sums: &mut [S; TILE],
 ) {
-    planes(group, codes, masks);
-    add(group, lanes, symbols, masks, paths, sums);
+    planes(group, tile.codes, masks);
+    find(group, tile, masks, paths);
 }
 
 /// [`Sliced::fill`], compiled for this processor.
@@ -335,9 +329,8 @@ fn bytes_of_eight(lines: &[Line], low: __m512i, high: [u64; 3]) -> __m512i {
 }
 
 /// Adds the leaves that the paths lead to, in tree order: registers hold a tree's leaves.
-#[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,popcnt")]
-fn add_leaves<S: Sum>(group: &Group<S>, paths: &Paths, sums: &mut [S; TILE]) {
+pub(in super::super) fn add_leaves<S: Sum>(group: &Group<S>, paths: &Paths, sums: &mut [S; TILE]) {
     match group.depth {
         ..=4 => add_lines::<S, 1>(group, paths, sums),
         5 => add_lines::<S, 2>(group, paths, sums),
