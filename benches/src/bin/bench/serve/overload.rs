@@ -4,11 +4,12 @@
 //! A request is so many rows of a forest, scored or explained, that it takes 5 to 50 ms of processor
 //! time; how many is found at the start, and what they take is said. Scored rows come as tensors of 4
 //! bytes a cell: ten times their capacity still is most of a gigabyte a second. Capacity is what two
-//! callers get who ask again at once.
+//! callers get who ask again at once, before and after each load: the machine is faster at one time
+//! than at another.
 
 use std::fmt::Write as _;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Times;
 use super::load::{Event, Load, Phase, Seen, drive, quantile_ms, saturate};
@@ -48,6 +49,33 @@ struct Subject<'a> {
     deadline: Duration,
 }
 
+/// What is known of a load besides its requests.
+struct Found<'a> {
+    title: &'a str,
+    /// Requests in a second.
+    load: f64,
+    /// So many times the capacity before it.
+    times: f64,
+    /// Good answers in a second that two callers got, the mean of before and after.
+    capacity: f64,
+    /// See [`first_thread`].
+    first_thread: f64,
+}
+
+/// When the overload has settled: what its first moment finds is an empty queue.
+fn settled(phases: &[Phase; 3]) -> Duration {
+    phases[0].lasts + phases[1].lasts / 8
+}
+
+/// The share of its core that a server's first thread takes during the overload.
+fn first_thread(server: &Server, phases: &[Phase; 3]) -> f64 {
+    std::thread::sleep(settled(phases));
+    let (begun, before) = (Instant::now(), server.first_thread());
+    std::thread::sleep((phases[0].lasts + phases[1].lasts).saturating_sub(settled(phases)));
+    let spent = server.first_thread().saturating_sub(before);
+    spent.as_secs_f64() / begun.elapsed().as_secs_f64()
+}
+
 pub(super) fn run(
     report: &mut Report,
     cores: &Cores,
@@ -55,9 +83,10 @@ pub(super) fn run(
     times: Times,
 ) -> Result<(), Failure> {
     let mut text = String::from(
-        "| overload | load | good answers, of capacity | answered, p50, p99 ms | refused, p50, p99 ms \
-         | health p99 ms | recovered after s | generator late p99, max ms |\n\
-         | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
+        "| overload | load | good answers, of capacity | late, of those let in | first thread's share of \
+         the core | answered, p50, p99 ms | refused, p50, p99 ms | health p99 ms | recovered after s \
+         | generator late p99, max ms |\n\
+         | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
     );
     let rows = Rows::load(&raw_rows(CASE, 20_000)?, COLUMNS)?;
     let mut setup = Setup::new(scratch, model(CASE));
@@ -106,24 +135,39 @@ impl Subject<'_> {
     fn measure(&self, loads: &[f64], times: Times, text: &mut String) -> Result<(), Failure> {
         let (rows, service_ms) = self.calibrate(times)?;
         let asks = (self.ask)(rows, ASKS);
-        let (good, took) = saturate(self.server.http, &asks, 2, 2 * times.turn)?;
-        let capacity = good as f64 / took.as_secs_f64();
+        let capacity = || {
+            let (good, took) = saturate(self.server.http, &asks, 2, 2 * times.turn)?;
+            Ok::<_, Failure>(good as f64 / took.as_secs_f64())
+        };
         let title = format!(
             "{}: {} rows, {service_ms:.0} ms, deadline {} ms",
             self.title,
             grouped(rows as f64),
             self.deadline.as_millis()
         );
+        let mut before = capacity()?;
         for load in loads {
             let phases = [
-                Phase { per_second: CALM * capacity, lasts: times.overload / 4 },
-                Phase { per_second: load * capacity, lasts: times.overload },
-                Phase { per_second: CALM * capacity, lasts: times.overload },
+                Phase { per_second: CALM * before, lasts: times.overload / 4 },
+                Phase { per_second: load * before, lasts: times.overload },
+                Phase { per_second: CALM * before, lasts: times.overload },
             ];
             let health = (self.server.http, Ask::get("/v2/health/live"));
             let asked = Load { address: self.server.http, asks: &asks, health };
-            let seen = drive(&asked, &phases)?;
-            self.line((&title, *load, capacity), &phases, &seen, text)?;
+            let (seen, first_thread) = std::thread::scope(|scope| {
+                let watch = scope.spawn(|| first_thread(self.server, &phases));
+                (drive(&asked, &phases), watch.join())
+            });
+            let after = capacity()?;
+            let found = Found {
+                title: &title,
+                load: load * before,
+                times: *load,
+                capacity: f64::midpoint(before, after),
+                first_thread: first_thread.map_err(|_| "the watch panicked")?,
+            };
+            self.line(&found, &phases, &seen?, text)?;
+            before = after;
         }
         Ok(())
     }
@@ -151,19 +195,21 @@ impl Subject<'_> {
 
     fn line(
         &self,
-        (title, load, capacity): (&str, f64, f64),
+        found: &Found<'_>,
         phases: &[Phase; 3],
         seen: &Seen,
         text: &mut String,
     ) -> Result<(), Failure> {
         let (begins, ends) = (phases[0].lasts, phases[0].lasts + phases[1].lasts);
-        // What the first moment of it finds is an empty queue.
-        let settled = begins + phases[1].lasts / 8;
+        let settled = settled(phases);
         let is_in_time = |it: &&Event| it.is_good() && it.latency() <= self.deadline;
         let good = seen.load.iter().filter(is_in_time);
         let good = good.filter(|it| it.done >= settled && it.done < ends).count();
-        let share = good as f64 / (ends.saturating_sub(settled)).as_secs_f64() / capacity;
+        let share = good as f64 / (ends.saturating_sub(settled)).as_secs_f64() / found.capacity;
         let during = || seen.between(settled, ends).iter();
+        let let_in = during().filter(|it| it.status != 503).count().max(1);
+        let late = during().filter(|it| it.status != 503 && !is_in_time(it)).count();
+        let late = late as f64 / let_in as f64;
         let latency = |is: &dyn Fn(&Event) -> bool| {
             let at = |share| quantile_ms(during().filter(|it| is(it)).map(Event::latency), share);
             if during().any(is) {
@@ -177,12 +223,17 @@ impl Subject<'_> {
         let mut bad = seen.load.iter().filter(|it| it.due >= ends && !is_in_time(it));
         let last_bad = bad.next_back();
         let recovered = last_bad.map_or(Duration::ZERO, |it| it.due.saturating_sub(ends));
-        let [late, latest] = seen.lateness_ms();
+        let [behind, furthest] = seen.lateness_ms();
         writeln!(
             text,
-            "| {title} | {load}x, {}/s | {:.0} % | {} | {} | {health:.1} | {:.1} | {late:.2}, {latest:.1} |",
-            grouped(load * capacity),
+            "| {} | {}x, {}/s | {:.0} % | {:.1} % | {:.0} % | {} | {} | {health:.1} | {:.1} \
+             | {behind:.2}, {furthest:.1} |",
+            found.title,
+            found.times,
+            grouped(found.load),
             100.0 * share,
+            100.0 * late,
+            100.0 * found.first_thread,
             latency(&Event::is_good),
             latency(&|it| it.status == 503),
             recovered.as_secs_f64(),

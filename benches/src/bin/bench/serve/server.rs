@@ -121,6 +121,14 @@ impl Server {
         self.processes().iter().filter_map(spent).sum()
     }
 
+    /// Processor time of the thread that it began with so far: of ours, the one that does not compute.
+    pub(super) fn first_thread(&self) -> Duration {
+        let group = self.group;
+        let text = std::fs::read_to_string(format!("/proc/{group}/task/{group}/schedstat"));
+        let ns = text.ok().and_then(|text| text.split(' ').next()?.parse().ok());
+        Duration::from_nanos(ns.unwrap_or(0))
+    }
+
     /// Resident memory of all its processes.
     pub(super) fn resident_bytes(&self) -> u64 {
         let resident = |pid: &Pid| {
