@@ -9,13 +9,14 @@ use std::time::{Duration, Instant, SystemTime};
 use axum::body::Bytes;
 use stemson_mojo::{Batch, Cell, Digest, Kind, LoadOptions, Model, Options, Role};
 use stemson_serving::{
-    Candidate, Change, Cost, Deployment, Deployments, Journal, ModelName, Revision, RevisionState,
-    Swap, SwapRefusal,
+    Candidate, Change, Cost, Deployment, Deployments, Journal, ModelName, Prepared, Revision,
+    RevisionState, Swap, SwapRefusal,
 };
 
 use crate::artifact;
 use crate::cache::PredictionCache;
 use crate::deploy_error::DeployError;
+use crate::face::Face;
 use crate::live::SharedLive;
 use crate::loader::{Order, Place, Source};
 use crate::metrics::Metrics;
@@ -183,7 +184,8 @@ impl Bench {
             }
             _ => self.warm(&name, &model, current, !matches!(place, Place::Shadow)),
         };
-        let candidate = Candidate { model, ns_per_row };
+        let prepared = Prepared::of(Face::new(&model));
+        let candidate = Candidate { model, ns_per_row, prepared };
         let change = Change { at: SystemTime::now(), by, allow_schema_change };
         let swap = self.publish(&name, deployment.as_deref(), place, candidate, change)?;
         if let Some(parked) = parked {
@@ -278,7 +280,8 @@ impl Bench {
     pub(crate) fn load(&self, name: &ModelName, bytes: &[u8]) -> Result<Candidate, DeployError> {
         let model = Arc::new(Model::load(bytes, &self.options)?);
         let ns_per_row = self.warm(name, &model, None, true);
-        Ok(Candidate { model, ns_per_row })
+        let prepared = Prepared::of(Face::new(&model));
+        Ok(Candidate { model, ns_per_row, prepared })
     }
 
     /// Asks a model what `current` is asked most, or rows without values: brings it into the

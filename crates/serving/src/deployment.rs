@@ -14,7 +14,7 @@ use crate::history::{
 };
 use crate::name::ModelName;
 use crate::published::Published;
-use crate::revision::Revision;
+use crate::revision::{Prepared, Revision};
 use crate::selector::{Alias, ResolveError, Selector};
 
 /// The revisions of one name: the current one answers, the previous one is kept warm, a canary may
@@ -142,6 +142,8 @@ pub struct Candidate {
     pub model: Arc<Model>,
     /// What a row took while it was warmed, in nanoseconds.
     pub ns_per_row: f64,
+    /// What the front has made of it.
+    pub prepared: Prepared,
 }
 
 /// Who changes a deployment, and when.
@@ -302,10 +304,10 @@ impl Deployment {
             if let Some(found) = warm.and_then(|warm| warm.numbered(number)) {
                 return Some(found);
             }
-            let Candidate { model, ns_per_row } = models.remove(&number)?;
+            let candidate = models.remove(&number)?;
             let known = state.revision(number)?;
             let (at, by) = (known.loaded_at, known.by.clone());
-            Some(Arc::new(Revision::new(number, model, ns_per_row, at, by)))
+            Some(Arc::new(Revision::new(number, candidate, at, by)))
         };
         let mut warm = Warm::only(revision(state.current, None)?);
         warm.previous = state.previous.and_then(|number| revision(number, Some(&warm)));
@@ -717,8 +719,7 @@ fn admit(known: &mut Vec<KnownRevision>, candidate: Candidate, change: &Change) 
     let known = &mut known[at];
     known.loaded_at = change.at;
     known.by.clone_from(&change.by);
-    let Candidate { model, ns_per_row } = candidate;
-    Revision::new(known.number, model, ns_per_row, change.at, change.by.clone())
+    Revision::new(known.number, candidate, change.at, change.by.clone())
 }
 
 fn event(

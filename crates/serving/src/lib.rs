@@ -54,5 +54,5 @@ pub use name::{ModelName, ParseModelNameError};
 pub use prediction::{PredictionRecord, PredictionSink};
 pub use quota::Quota;
 pub use recent::Recent;
-pub use revision::Revision;
+pub use revision::{Prepared, Revision};
 pub use selector::{Alias, ParseSelectorError, ResolveError, Selector};

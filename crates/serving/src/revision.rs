@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use stemson_mojo::{Batch, Digest, Model, Options};
 
 use crate::cost::Cost;
+use crate::deployment::Candidate;
 use crate::recent::Recent;
 
 /// A loaded model with its place in a deployment, what it costs, and who brought it when.
@@ -32,9 +33,16 @@ pub struct Revision {
     recent: Recent,
 }
 
-/// What a front made of the model, of a type that only the front knows.
+/// What a front made of a model, of a type that only the front knows.
 #[derive(Default)]
-struct Prepared(OnceLock<Box<dyn Any + Send + Sync>>);
+pub struct Prepared(OnceLock<Box<dyn Any + Send + Sync>>);
+
+impl Prepared {
+    /// Made already: the first request need not wait for it.
+    pub fn of<T: Any + Send + Sync>(made: T) -> Self {
+        Self(OnceLock::from(Box::new(Arc::new(made)) as Box<dyn Any + Send + Sync>))
+    }
+}
 
 impl fmt::Debug for Prepared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -54,8 +62,7 @@ const NS_PER_BODY_BYTE: f64 = 20.0;
 impl Revision {
     pub(crate) fn new(
         number: u64,
-        model: Arc<Model>,
-        ns_per_row: f64,
+        Candidate { model, ns_per_row, prepared }: Candidate,
         loaded_at: SystemTime,
         by: String,
     ) -> Self {
@@ -74,7 +81,7 @@ impl Revision {
             explained_costs: EXPLAINED_ROWS.map(|rows| Cost::new(rows * ns_per_row)),
             byte_cost: Cost::new(NS_PER_BODY_BYTE),
             spare: Mutex::default(),
-            prepared: Prepared::default(),
+            prepared,
             recent: Recent::default(),
             model,
         }

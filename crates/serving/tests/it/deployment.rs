@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use stemson_mojo::{LoadOptions, Model};
 use stemson_serving::{
-    Candidate, Change, Deployments, Difference, ModelName, Outcome, SwapRefusal, differences,
+    Candidate, Change, Deployments, Difference, ModelName, Outcome, Prepared, SwapRefusal,
+    differences,
 };
 
 /// The bytes of a model of the corpus.
@@ -56,7 +57,11 @@ fn check(script: &[(Step, &str)]) -> Deployments {
     let deployments = Deployments::new();
     for (line, (step, expected)) in script.iter().enumerate() {
         let swap = |bytes, allow| {
-            let candidate = Candidate { model: model(bytes), ns_per_row: 1_000.0 };
+            let candidate = Candidate {
+                model: model(bytes),
+                ns_per_row: 1_000.0,
+                prepared: Prepared::default(),
+            };
             deployments.swap(&name(), candidate, change(allow)).map_err(|cause| cause.to_string())
         };
         let rollback = |to: Option<&str>| {
@@ -175,7 +180,8 @@ fn every_difference_is_named() {
 #[test]
 fn a_refused_model_leaves_no_trace() {
     let deployments = check(&[(Swap(A), "deployed 1 -")]);
-    let candidate = Candidate { model: model(REGRESSION), ns_per_row: 1.0 };
+    let candidate =
+        Candidate { model: model(REGRESSION), ns_per_row: 1.0, prepared: Prepared::default() };
     let refused = deployments.swap(&name(), candidate, change(false));
     assert!(matches!(refused, Err(SwapRefusal::Schema(_))));
     let deployment = deployments.find(&name()).expect("deployed");
@@ -189,7 +195,8 @@ fn a_request_keeps_its_revision_through_a_swap() {
     let deployment = deployments.find(&name()).expect("deployed");
     let taken = deployment.current();
     for bytes in [B, C] {
-        let candidate = Candidate { model: model(bytes), ns_per_row: 1.0 };
+        let candidate =
+            Candidate { model: model(bytes), ns_per_row: 1.0, prepared: Prepared::default() };
         let swap = deployments.swap(&name(), candidate, change(false)).expect("swapped");
         assert_eq!(swap.outcome, Outcome::Swapped);
     }

@@ -10,8 +10,8 @@ use std::time::{Duration, SystemTime};
 use stemson_mojo::{Digest, LoadOptions, Model};
 use stemson_serving::{
     Candidate, Change, Chosen, Deployment, DeploymentState, Deployments, Event, Journal,
-    JournalError, ModelName, Revision, RollbackRefusal, Selector, Share, Swap, SwapRefusal,
-    TrialLimits,
+    JournalError, ModelName, Prepared, Revision, RollbackRefusal, Selector, Share, Swap,
+    SwapRefusal, TrialLimits,
 };
 
 use crate::deployment::corpus;
@@ -241,7 +241,11 @@ impl From<RollbackRefusal> for Nothing {
 }
 
 fn candidate(artifact: usize) -> Candidate {
-    Candidate { model: Arc::clone(&models()[artifact]), ns_per_row: 1_000.0 }
+    Candidate {
+        model: Arc::clone(&models()[artifact]),
+        ns_per_row: 1_000.0,
+        prepared: Prepared::default(),
+    }
 }
 
 fn change(step: usize, allow_schema_change: bool) -> Change {
@@ -318,7 +322,10 @@ impl World {
             let models = state.known.iter().map(|known| {
                 let model = models().iter().find(|model| model.digest() == known.digest);
                 let model = Arc::clone(model.expect("one of ours"));
-                (known.number, Candidate { model, ns_per_row: 1_000.0 })
+                (
+                    known.number,
+                    Candidate { model, ns_per_row: 1_000.0, prepared: Prepared::default() },
+                )
             });
             let (models, limits) = (models.collect(), TrialLimits::default());
             let journal = Arc::clone(&journal);
