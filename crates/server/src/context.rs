@@ -108,7 +108,7 @@ impl Context {
     }
 
     pub(crate) fn deployment(&self, name: &str) -> Result<Arc<Deployment>, Refusal> {
-        let found = name.parse::<ModelName>().ok().and_then(|name| self.deployments.find(&name));
+        let found = self.deployments.find(name);
         found.ok_or_else(|| Refusal::UnknownModel(name.chars().take(128).collect()))
     }
 
@@ -134,7 +134,6 @@ impl Context {
         arrival: Instant,
         seen: Result<First, &Refusal>,
     ) {
-        let took = arrival.elapsed();
         let (is_error, answer) = match seen {
             // What never reached a revision says nothing about it, nor does a caller's mistake: whoever
             // sends the same wrong body again and again under one id always meets the same arm.
@@ -149,7 +148,7 @@ impl Context {
         if !chosen.is_observed() {
             return;
         }
-        let alarm = chosen.observe(&Seen { is_error, took, answer });
+        let alarm = chosen.observe(&Seen { is_error, took: arrival.elapsed(), answer });
         if let Some((alarm, canary)) = alarm.zip(chosen.canary()) {
             self.loader.abort(deployment.name().clone(), canary, alarm.to_string());
         }

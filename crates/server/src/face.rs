@@ -1,7 +1,10 @@
 //! What the protocols keep of a revision: how its answers look on the wire, prepared once, and what
 //! it did so far.
 
+use std::sync::{Arc, OnceLock};
+
 use stemson_mojo::{Category, Model, Options, Part};
+use stemson_serving::cache::Namespace;
 
 use crate::json;
 use crate::oip::OutputTensor;
@@ -23,6 +26,8 @@ pub(crate) struct Face {
     /// Length of a word's vector, else 0.
     pub(crate) word_dims: usize,
     pub(crate) statistics: Statistics,
+    /// Where the answers to plain requests are kept.
+    pub(crate) namespace: OnceLock<Arc<Namespace>>,
 }
 
 impl Face {
@@ -55,6 +60,7 @@ impl Face {
             },
             parts,
             statistics: Statistics::default(),
+            namespace: OnceLock::new(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! All names under which models answer.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -45,8 +46,12 @@ impl Deployments {
         }
     }
 
-    /// The deployment of a name.
-    pub fn find(&self, name: &ModelName) -> Option<Arc<Deployment>> {
+    /// The deployment of a name; of a text that is no name there is none.
+    pub fn find<N>(&self, name: &N) -> Option<Arc<Deployment>>
+    where
+        N: Ord + ?Sized,
+        ModelName: Borrow<N>,
+    {
         self.by_name.load().get(name).cloned()
     }
 

@@ -1,5 +1,6 @@
 //! The name of a deployment.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -30,6 +31,13 @@ impl ModelName {
     /// The name as shared text, for labels.
     pub fn to_shared(&self) -> Arc<str> {
         Arc::clone(&self.0)
+    }
+}
+
+/// Equal, ordered and hashed as the text.
+impl Borrow<str> for ModelName {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 

@@ -4,6 +4,8 @@
 //! is opened. Literal segments of a path are compared as they were sent, as the router does, so a
 //! path that is read differently here leads nowhere there.
 
+use std::borrow::Cow;
+
 use axum::http::Method;
 
 use super::{Entrance, Identity};
@@ -47,7 +49,11 @@ impl Need {
 }
 
 /// What the request needs, and the model that its path names.
-pub(crate) fn of(entrance: Entrance, method: &Method, path: &str) -> (Need, Option<String>) {
+pub(crate) fn of<'p>(
+    entrance: Entrance,
+    method: &Method,
+    path: &'p str,
+) -> (Need, Option<Cow<'p, str>>) {
     let is_read = method == Method::GET || method == Method::HEAD;
     let is_grpc = entrance == Entrance::Inference && method == Method::POST;
     let segments: Vec<&str> = path.split('/').skip(1).collect();
@@ -82,7 +88,7 @@ pub(crate) fn of(entrance: Entrance, method: &Method, path: &str) -> (Need, Opti
 
 /// `/v1/models/{m}:verb`, `/v2/models/{m}/...`, `/v2/repository/models/{m}/...`,
 /// `/admin/models/{m}/...`.
-fn model(segments: &[&str]) -> Option<String> {
+fn model<'p>(segments: &[&'p str]) -> Option<Cow<'p, str>> {
     let segment = match segments {
         ["v1", "models", model] => model.rsplit_once(':').map_or(*model, |(model, _)| model),
         ["v2", "models", "stats"] => return None,
@@ -93,7 +99,10 @@ fn model(segments: &[&str]) -> Option<String> {
 }
 
 /// As the router does; what is no UTF-8 is refused there.
-fn percent_decode(segment: &str) -> String {
+fn percent_decode(segment: &str) -> Cow<'_, str> {
+    if !segment.contains('%') {
+        return Cow::Borrowed(segment);
+    }
     let bytes = segment.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
@@ -110,7 +119,7 @@ fn percent_decode(segment: &str) -> String {
             }
         }
     }
-    String::from_utf8_lossy(&out).into_owned()
+    Cow::Owned(String::from_utf8_lossy(&out).into_owned())
 }
 
 #[cfg(test)]

@@ -34,7 +34,8 @@ pub(crate) struct Flown {
     places: Vec<Place>,
     kept_bytes: usize,
     looked: Looked,
-    spent: Arc<Spent>,
+    /// None: no work was handed on.
+    spent: Option<Arc<Spent>>,
 }
 
 /// What is known of a row's answer.
@@ -110,8 +111,7 @@ impl Flown {
             });
         }
         looked.looking = now.elapsed();
-        let spent = Arc::default();
-        Self { asked, revision, ask, pieces, places, kept_bytes: 0, looked, spent }
+        Self { asked, revision, ask, pieces, places, kept_bytes: 0, looked, spent: None }
     }
 
     /// Whether this thread, which may be the reactor, computes what is missing at once.
@@ -131,7 +131,6 @@ impl Flown {
         let cost = self.revision.cost_of(self.ask.options);
         let mut rest = self.places.as_slice();
         for piece in &mut self.pieces {
-            let now = Instant::now();
             let (places, after) = rest.split_at(piece.len());
             rest = after;
             // Rows that stand next to each other are scored together.
@@ -148,7 +147,7 @@ impl Flown {
                         self.looked.missed += run.len() as u64;
                         for (row, place) in (first..).zip(run) {
                             if let Place::Missing(key) = place {
-                                drop(self.asked.keep(key, piece, row, now));
+                                drop(self.asked.keep(key, piece, row, begun));
                             }
                         }
                     }
@@ -233,7 +232,7 @@ impl Flown {
             piece_rows_max,
             flow,
             deadline,
-            spent: Arc::clone(&self.spent),
+            spent: Arc::clone(self.spent.get_or_insert_default()),
         };
         let computation = Computation { party: Arc::new(party), batch, leads };
         if self.asked.has_remote {
@@ -268,9 +267,7 @@ impl Flown {
             let count = match (is_own, is_remote) {
                 (false, _) => &mut self.looked.coalesced,
                 (true, true) => &mut self.looked.hit_redis,
-                (true, false) if self.spent.has_failed.load(Ordering::Relaxed) => {
-                    &mut self.looked.failed
-                }
+                (true, false) if has_failed(self.spent.as_deref()) => &mut self.looked.failed,
                 (true, false) => &mut self.looked.missed,
             };
             *count += 1;
@@ -288,13 +285,19 @@ impl Flown {
     }
 
     fn land(mut self) -> Landed {
-        let Spent { pushed_at, begun_at, computed_ns, .. } = &*self.spent;
-        self.looked.computed += Duration::from_nanos(computed_ns.load(Ordering::Relaxed));
-        let queued = begun_at.get().zip(pushed_at.get());
-        let queued = queued.map(|(begun, pushed)| begun.duration_since(*pushed));
+        let mut queued = None;
+        if let Some(Spent { pushed_at, begun_at, computed_ns, .. }) = self.spent.as_deref() {
+            self.looked.computed += Duration::from_nanos(computed_ns.load(Ordering::Relaxed));
+            let both = begun_at.get().zip(pushed_at.get());
+            queued = both.map(|(begun, pushed)| begun.duration_since(*pushed));
+        }
         let Self { pieces, looked, kept_bytes, .. } = self;
         Landed { pieces, looked, queued, kept_bytes }
     }
+}
+
+fn has_failed(spent: Option<&Spent>) -> bool {
+    spent.is_some_and(|spent| spent.has_failed.load(Ordering::Relaxed))
 }
 
 fn each_row(pieces: &[Batch]) -> impl Iterator<Item = (&Batch, usize)> {

@@ -99,8 +99,14 @@ impl PredictionCache {
         }
         let is_up = self.remote.as_ref().is_some_and(Remote::is_asked);
         let has_remote = is_up && self.worth.tiers(cost, rows.len()).remote;
-        let namespace = Namespace::new(model, revision.digest(), options, self.has_quirks);
-        Some(Asked { cache: Arc::clone(self), namespace: Arc::new(namespace), has_remote })
+        let namespace =
+            || Arc::new(Namespace::new(model, revision.digest(), options, self.has_quirks));
+        let namespace = if options == Options::default() {
+            Arc::clone(rows.face().namespace.get_or_init(namespace))
+        } else {
+            namespace()
+        };
+        Some(Asked { cache: Arc::clone(self), namespace, has_remote })
     }
 
     /// Keeps the answers of rows that were scored before anybody asks for them, where such answers

@@ -168,7 +168,7 @@ impl<'de> Data<'de> {
                 numbers.push(number);
                 return Ok(());
             }
-            Elements::Empty => Vec::new(),
+            Elements::Empty => Vec::with_capacity(FIRST_NUMBERS),
             Elements::Nulls(n) => vec![f64::NAN; *n],
             Elements::Texts(texts) => special_numbers(texts).ok_or("text")?,
             Elements::Flags(_) => return Err("booleans"),
@@ -210,6 +210,9 @@ impl<'de> Data<'de> {
         self.push_flag(flag)
     }
 }
+
+/// Numbers for which there is room from the first on: a row of most models.
+const FIRST_NUMBERS: usize = 32;
 
 /// A number that JSON can only say as text.
 fn special_number(text: &str) -> Option<f64> {

@@ -6,6 +6,7 @@
 //! caller's own.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use stemson_mojo::{Cell, Kind, Schema};
 
@@ -50,8 +51,10 @@ fn layout<'t, 'de>(
 ) -> Result<Layout<'t, 'de>, Refusal> {
     let schema = rows.model().schema();
     let inputs = &request.inputs;
-    let mut names = HashSet::with_capacity(inputs.len());
-    if let Some(twice) = inputs.iter().find(|input| !names.insert(&*input.name)) {
+    // One alone cannot stand twice: most requests have no other.
+    let mut several = inputs.iter().filter(|_| inputs.len() > 1);
+    let mut names = HashSet::new();
+    if let Some(twice) = several.find(|input| !names.insert(&*input.name)) {
         return Err(bad(format!("input `{}` stands twice", twice.name)));
     }
     if schema.is_open() {
@@ -199,17 +202,16 @@ fn push_matrix(
             offset.name, offset.shape[0], matrix.name
         )));
     }
-    // What a level's index may be, by column; none for numbers.
-    let kinds: Vec<Kind> = schema.columns().iter().map(|column| column.kind).collect();
-    let offset_column = schema.offset();
-    let mut cells = vec![Cell::Absent; kinds.len()];
+    let model = Arc::clone(rows.revision().model());
+    let (columns, offset_column) = (model.schema().columns(), model.schema().offset());
+    let mut cells = vec![Cell::Absent; columns.len()];
     for row in 0..len {
         for column in 0..width {
             let cell = cell(&matrix.values, row * width + column);
-            cells[column] = match kinds[column] {
+            cells[column] = match columns[column].kind {
                 Kind::Numeric => cell,
                 Kind::Categorical => level(cell).ok_or_else(|| {
-                    let name = &rows.model().schema().columns()[column].name;
+                    let name = &columns[column].name;
                     bad(format!(
                         "input `{}`, row {row}: column `{name}` is categorical and takes the \
                          index of a level, or -1",
