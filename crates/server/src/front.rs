@@ -1,9 +1,11 @@
 //! The front of both listeners: what happens to every request, whatever its route.
 //!
-//! It gives the request its id, asks whether the caller may do this (`auth`), turns refusals into answers that name it, keeps a panic to the one
-//! request that met it, and tells callers to go elsewhere while the server drains.
+//! It gives the request its id, asks whether the caller may do this (`auth`), turns refusals into
+//! answers that name it, keeps a panic to the one request that met it, and tells callers to go
+//! elsewhere while the server drains.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,15 +20,15 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Frame, SizeHint};
 use tower::Service as _;
 
-use crate::admin::Peer;
 use crate::auth::{Caller, Visitor, need};
 use crate::context::Context;
 use crate::error::Refusal;
 use crate::grpc;
+use crate::intake;
+use crate::linger::Marks;
 use crate::otlp::Answered;
 use crate::pace::{Pace, Watch};
 use crate::request_id::{self, RequestId};
-use crate::routes::Arrival;
 use crate::settings::Traced;
 use crate::trace::{self, TraceContext};
 
@@ -41,11 +43,26 @@ const BODY_GRACE: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LeftUnread;
 
-/// Answers one request.
+/// What is known of a request before its route is: the front leaves it to those who answer, in one
+/// piece, as each costs memory.
+#[derive(Debug, Clone)]
+pub(crate) struct Arrival {
+    /// When its head was seen.
+    pub(crate) at: Instant,
+    /// Who is at the other end of the connection.
+    pub(crate) peer: SocketAddr,
+    pub(crate) id: RequestId,
+    pub(crate) caller: Caller,
+    /// Takes the word that the request is traced, where any is.
+    pub(crate) traced: Option<Traced>,
+}
+
+/// Answers one request. `marks`: of its connection.
 pub(crate) async fn answer<B>(
     context: Arc<Context>,
     router: Router,
     visitor: Arc<Visitor>,
+    marks: Marks,
     mut request: Request<B>,
 ) -> Result<Response, Infallible>
 where
@@ -59,15 +76,14 @@ where
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let mut line = Line { method, uri, arrival, trace, is_traced: false };
     let traced = context.settings.is_tracing().then(Traced::default);
-    if let Some(traced) = &traced {
-        request.extensions_mut().insert(traced.clone());
-    }
-    request.extensions_mut().insert(Arrival(arrival));
-    request.extensions_mut().insert(Peer(visitor.peer));
-    request.extensions_mut().insert(id.clone());
     let caller = authorize(&context, &visitor, &request);
     let who = caller.as_ref().ok().cloned().unwrap_or_default();
-    let mut response = route(&context, router, caller, &id, request).await;
+    let (at, peer) = (arrival, visitor.peer);
+    let caller = caller.map(|caller| {
+        let (id, traced) = (id.clone(), traced.clone());
+        request.extensions_mut().insert(Arrival { at, peer, id, caller, traced });
+    });
+    let mut response = route(&context, router, caller, &id, &marks, request).await;
     if traced.is_some_and(|traced| traced.is_set()) {
         line.is_traced = true;
         line.trace.is_sampled = true;
@@ -86,8 +102,9 @@ where
 async fn route<B>(
     context: &Context,
     mut router: Router,
-    caller: Result<Caller, Refusal>,
+    allowed: Result<(), Refusal>,
     id: &RequestId,
+    marks: &Marks,
     request: Request<B>,
 ) -> Response
 where
@@ -95,16 +112,16 @@ where
 {
     let (version, is_grpc) = (request.version(), grpc::is_grpc(request.headers()));
     let is_expecting = request.headers().contains_key(header::EXPECT);
-    let (mut head, body) = request.into_parts();
+    let (head, body) = request.into_parts();
+    let length = intake::content_length(&head.headers);
     // A stream waits for what its caller will ask next.
     let is_stream = is_grpc && grpc::is_stream(head.uri.path());
     let least = context.limits().body_bytes_per_second_min;
     let bytes_per_second = if is_stream { 0 } else { least };
     let pace = Pace { grace: BODY_GRACE, bytes_per_second };
     let (lent, kept) = lend(body, pace);
-    let mut response = match caller {
-        Ok(caller) => {
-            head.extensions.insert(caller);
+    let mut response = match allowed {
+        Ok(()) => {
             let request = Request::from_parts(head, lent);
             let routed = catch(async { router.call(request).await.into_response() }).await;
             routed.unwrap_or_else(|| Refusal::Panicked.into_response())
@@ -119,7 +136,12 @@ where
     let is_read = match version {
         Version::HTTP_2 => true,
         _ if is_expecting => kept.is_end_stream(),
-        _ => kept.read_over(READ_OVER_BYTES_MAX).await,
+        _ => {
+            if let Some(length) = length.filter(|length| *length <= READ_OVER_BYTES_MAX) {
+                marks.skip(length);
+            }
+            kept.read_over(READ_OVER_BYTES_MAX).await
+        }
     };
     let allow = response.headers_mut().remove(header::ALLOW);
     let mut rendered =

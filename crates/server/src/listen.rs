@@ -248,7 +248,7 @@ impl Talk {
                 (Arc::clone(&context), router.clone(), Arc::clone(&visitor));
             let marks = marks.clone();
             async move {
-                let answer = front::answer(context, router, visitor, request).await;
+                let answer = front::answer(context, router, visitor, marks.clone(), request).await;
                 answer.map(|response| {
                     if response.extensions().get::<front::LeftUnread>().is_some() {
                         marks.unread();

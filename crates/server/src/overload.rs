@@ -18,6 +18,7 @@ use stemson_serving::Work;
 
 use crate::auth::{Entrance, Visitor};
 use crate::context::{Admitted, Context};
+use crate::linger::Marks;
 use crate::{CacheConfig, Config, GrpcListener, Limits, ModelConfig, Server, front, routes};
 
 pub(crate) const MODEL: &[u8] = include_bytes!(concat!(
@@ -95,7 +96,7 @@ impl Held {
             certificates: Vec::new(),
         });
         let (context, router) = (Arc::clone(&self.context), self.router.clone());
-        let response = front::answer(context, router, visitor, request).await;
+        let response = front::answer(context, router, visitor, Marks::default(), request).await;
         Reply::read(response.expect("it cannot fail")).await
     }
 

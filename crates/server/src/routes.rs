@@ -11,20 +11,19 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use stemson_serving::Deployment;
 
-use crate::auth::Caller;
 use crate::cache::Looked;
 use crate::coding::{self, Coded};
 use crate::context::{self, Context};
 use crate::error::Refusal;
 use crate::face::Face;
+use crate::front::Arrival;
 use crate::intake;
 use crate::json::Wire;
+use crate::metrics::Traffic;
 use crate::oip::extensions;
-use crate::predict::{self, Call, Clock, Coming, Patience};
+use crate::predict::{self, Answer, Call, Clock, Coming, Patience};
 use crate::prediction_log::Tap;
-use crate::request_id::RequestId;
-use crate::settings::Traced;
-use crate::statistics::Took;
+use crate::statistics::{Statistics, Took};
 use crate::{admin, health, log, mlflow, oip, openapi, v1};
 
 /// What the inference listener answers.
@@ -113,10 +112,6 @@ pub(crate) fn wrong_method(request: &Request) -> Refusal {
     }
 }
 
-/// When the front saw the request's head.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Arrival(pub(crate) Instant);
-
 /// Which prediction is asked for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Asked<'a> {
@@ -133,7 +128,7 @@ pub(crate) struct Asked<'a> {
 
 /// When the front saw the head.
 pub(crate) fn arrival(parts: &Parts) -> Instant {
-    parts.extensions.get::<Arrival>().map_or_else(Instant::now, |at| at.0)
+    parts.extensions.get::<Arrival>().map_or_else(Instant::now, |arrival| arrival.at)
 }
 
 /// A prediction over HTTP, from its head to its answer.
@@ -166,9 +161,37 @@ pub(crate) async fn predict<C: Call<Reply = Wire>>(
 /// Has a request traced whose turn it is by the trace settings of its model.
 fn sample(context: &Context, deployment: &Deployment, parts: &Parts) {
     if context.settings.sample(deployment.name().as_str())
-        && let Some(traced) = parts.extensions.get::<Traced>()
+        && let Some(Arrival { traced: Some(traced), .. }) = parts.extensions.get()
     {
         traced.set();
+    }
+}
+
+/// Counts an answer where answers are counted.
+fn count<R>(
+    context: &Context,
+    statistics: &Statistics,
+    traffic: &Traffic,
+    answer: &Answer<R>,
+    arrival: Instant,
+) {
+    let took = Took {
+        whole: arrival.elapsed(),
+        queued: answer.queued.unwrap_or_default(),
+        decoding: answer.decoding,
+        scoring: answer.computed,
+        encoding: answer.encoding,
+        looked: answer.looked,
+    };
+    statistics.success(answer.rows, took);
+    if let Some(queued) = answer.queued {
+        traffic.queued(queued);
+    }
+    traffic.computed(answer.rows, answer.computed);
+    match &answer.looked {
+        Some(looked) => traffic.looked(looked),
+        None if context.cache.is_some() => traffic.looked(&Looked::bypassed(answer.rows)),
+        None => {}
     }
 }
 
@@ -182,7 +205,8 @@ pub(crate) async fn answer<C: Call>(
     body: impl Future<Output = Result<(Bytes, Patience), Refusal>>,
 ) -> Result<C::Reply, Refusal> {
     let Asked { model, version, protocol, arrival, coming, parts } = asked;
-    if let Some(caller) = parts.extensions.get::<Caller>() {
+    let front = parts.extensions.get::<Arrival>();
+    if let Some(Arrival { caller, .. }) = front {
         caller.check_model(model)?;
     }
     let deployment = context.deployment(model)?;
@@ -191,7 +215,7 @@ pub(crate) async fn answer<C: Call>(
     let traffic = context.metrics.begin(deployment.name(), &revision, protocol, arrival);
     sample(context, &deployment, parts);
     let face = revision.prepared(Face::new);
-    let id = parts.extensions.get::<RequestId>().cloned().unwrap_or_default();
+    let id = front.map(|front| front.id.clone()).unwrap_or_default();
     let tap = context.prediction_log.tap(&id, deployment.name(), &revision, protocol);
     let call = Tap::wrap(tap.as_ref(), call);
     let answer = async {
@@ -207,29 +231,12 @@ pub(crate) async fn answer<C: Call>(
     let statistics = &face.statistics;
     match answer {
         Ok(answer) => {
+            count(context, statistics, &traffic, &answer, arrival);
             context.observe(&deployment, &chosen, arrival, Ok(answer.first));
-            let took = Took {
-                whole: arrival.elapsed(),
-                queued: answer.queued.unwrap_or_default(),
-                decoding: answer.decoding,
-                scoring: answer.computed,
-                encoding: answer.encoding,
-                looked: answer.looked,
-            };
-            statistics.success(answer.rows, took);
             if let Some(tap) = tap {
                 let cached =
                     answer.looked.is_some_and(|looked| looked.cached() == answer.rows as u64);
                 tap.finish(&context.prediction_log, answer.computed, cached);
-            }
-            if let Some(queued) = answer.queued {
-                traffic.queued(queued);
-            }
-            traffic.computed(answer.rows, answer.computed);
-            match &answer.looked {
-                Some(looked) => traffic.looked(looked),
-                None if context.cache.is_some() => traffic.looked(&Looked::bypassed(answer.rows)),
-                None => {}
             }
             traffic.end("ok");
             Ok(answer.reply)

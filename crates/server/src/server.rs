@@ -26,6 +26,7 @@ use crate::grpc;
 use crate::intake::Budget;
 use crate::lag::Probe;
 use crate::lane::{Lane, LaneThreads};
+use crate::linger::Marks;
 use crate::listen::{Door, Phase};
 use crate::live::{Live, Taker, Wanted};
 use crate::loader::{Loader, Order, Place, Source};
@@ -183,7 +184,8 @@ impl Server {
         });
         let router = if is_grpc { over_grpc } else { rest }.clone();
         let request = request.map(http_body_util::Full::new);
-        let answered = front::answer(context, router, Arc::new(visitor), request).await;
+        let (visitor, marks) = (Arc::new(visitor), Marks::default());
+        let answered = front::answer(context, router, visitor, marks, request).await;
         answered.unwrap_or_else(|never| match never {})
     }
 

@@ -4,7 +4,7 @@ mod reload;
 mod rollout;
 
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -23,6 +23,7 @@ use crate::auth::Caller;
 use crate::context::Context;
 use crate::deploy_error::DeployError;
 use crate::error::Refusal;
+use crate::front::Arrival;
 use crate::intake;
 use crate::json;
 use crate::loader::{Done, Order, Place, Source};
@@ -32,10 +33,6 @@ pub(crate) use rollout::{abort, canary, promote, shadow, show_rollout, stop_shad
 
 /// Bytes of a body that is not an artifact.
 const SMALL_BODY_BYTES: u64 = 64 << 10;
-
-/// Who is at the other end of a connection.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Peer(pub(crate) SocketAddr);
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct SwapQuery {
@@ -263,7 +260,7 @@ async fn change(
 
 /// `GET /admin/models`: what answers, and what stands beside it.
 pub(crate) async fn models(State(context): State<Arc<Context>>, request: Request) -> Response {
-    let caller = Caller::of(&request);
+    let caller = Caller::of(request.extensions());
     let mut seen = context.deployments.all();
     seen.retain(|deployment| caller.sees(deployment.name().as_str()));
     let mut out = b"{\"models\":[".to_vec();
@@ -405,9 +402,10 @@ fn media_type(request: &Request) -> Option<String> {
 
 /// Who asks, for the log.
 pub(crate) fn by(request: &Request) -> String {
-    let caller = request.extensions().get::<Caller>().and_then(Caller::id).unwrap_or("admin");
-    let peer = request.extensions().get::<Peer>();
-    peer.map_or_else(|| caller.to_owned(), |Peer(address)| format!("{caller} {}", address.ip()))
+    let arrival = request.extensions().get::<Arrival>();
+    let caller = arrival.and_then(|arrival| arrival.caller.id()).unwrap_or("admin");
+    let peer = arrival.map(|arrival| arrival.peer.ip());
+    peer.map_or_else(|| caller.to_owned(), |peer| format!("{caller} {peer}"))
 }
 
 /// A browser names the site whose page sends a request. Without keys, any page that somebody on
@@ -422,7 +420,7 @@ pub(crate) fn refuse_other_sites(request: &Request) -> Result<(), Refusal> {
     let is_own = host.is_some() && origin.split_once("://").map(|(_, site)| site) == host;
     // A page may give its own name the address of this server. With a key it does not matter: no
     // browser sends one by itself.
-    let has_key = request.extensions().get::<Caller>().is_some_and(|caller| caller.id().is_some());
+    let has_key = Caller::of(request.extensions()).id().is_some();
     if is_own && (has_key || host.is_some_and(names_no_site)) {
         Ok(())
     } else {

@@ -25,11 +25,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwapOption;
-use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderName, header};
+use axum::http::{Extensions, HeaderMap, HeaderName, header};
 use stemson_serving::Quota;
 
 use crate::error::Refusal;
+use crate::front::Arrival;
 pub(crate) use jwt::Tokens;
 pub use jwt::{JwksSource, TokenConfig};
 pub use keys::KeysError;
@@ -273,8 +273,8 @@ impl Caller {
     }
 
     /// Who asks, as the front has found.
-    pub(crate) fn of(request: &Request) -> Self {
-        request.extensions().get().cloned().unwrap_or_default()
+    pub(crate) fn of(extensions: &Extensions) -> Self {
+        extensions.get::<Arrival>().map(|arrival| arrival.caller.clone()).unwrap_or_default()
     }
 
     /// Whether a list that this caller is shown has `model` in it.

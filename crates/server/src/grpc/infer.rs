@@ -92,8 +92,8 @@ pub(super) fn stream(context: Arc<Context>, request: Request) -> Result<Response
             let left = until.map(|until| until.saturating_duration_since(now));
             let patience = Patience { timeout: None, stream: left };
             let form = Form { compression, is_streamed: true };
-            let caller = parts.extensions.get::<Caller>();
-            let (target, answer) = match caller.map_or(Ok(()), |it| context.auth.take_again(it)) {
+            let caller = Caller::of(&parts.extensions);
+            let (target, answer) = match context.auth.take_again(&caller) {
                 Ok(()) => answer(&context, &parts, message, (now, patience), form).await,
                 Err(refusal) => (Target::default(), Err(refusal)),
             };

@@ -32,7 +32,7 @@ pub(super) async fn call(
     method: &str,
     request: Request,
 ) -> Option<Result<Response, Refusal>> {
-    let caller = request.extensions().get::<Caller>().cloned().unwrap_or_default();
+    let caller = Caller::of(request.extensions());
     let view = View { context, caller: &caller };
     Some(match method {
         "ServerLive" => {

@@ -52,7 +52,7 @@ fn target(context: &Context, request: &Request) -> Result<String, Refusal> {
     if let Some(name) = of_query(request.uri().query(), "model") {
         return Ok(name.into_owned());
     }
-    let caller = Caller::of(request);
+    let caller = Caller::of(request.extensions());
     let mut deployments = context.deployments.all();
     deployments.retain(|deployment| caller.sees(deployment.name().as_str()));
     match &deployments[..] {

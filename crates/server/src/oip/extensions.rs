@@ -32,7 +32,7 @@ pub(crate) async fn index(
     let budget = Some(&context.bodies);
     let body = intake::read(&parts.headers, body, SMALL_BODY_BYTES, "body_mib", budget).await?;
     let ready_only = repository::read_index(&body)?;
-    let caller = parts.extensions.get::<Caller>().cloned().unwrap_or_default();
+    let caller = Caller::of(&parts.extensions);
     Ok(show(&repository::index(&context, ready_only, &caller)))
 }
 
@@ -80,7 +80,7 @@ pub(crate) async fn stats(
     State(context): State<Arc<Context>>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let caller = Caller::of(&request);
+    let caller = Caller::of(request.extensions());
     let mut stats = statistics::of(&context, None, None)?;
     stats.retain(|stats| caller.sees(&stats.name));
     Ok(show(&json!({ "model_stats": stats })))

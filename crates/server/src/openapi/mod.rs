@@ -41,7 +41,7 @@ pub(crate) async fn inference(
     State(context): State<Arc<Context>>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let caller = Caller::of(&request);
+    let caller = Caller::of(request.extensions());
     show(move || {
         let mut document = Document::new(Door::Inference, context.auth.is_on());
         for deployment in context.deployments.all() {
@@ -66,7 +66,7 @@ pub(crate) async fn admin(
     State(context): State<Arc<Context>>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let caller = Caller::of(&request);
+    let caller = Caller::of(request.extensions());
     show(move || {
         let mut document = Document::new(Door::Admin, context.auth.is_on());
         let deployments = context.deployments.all();

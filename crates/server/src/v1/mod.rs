@@ -33,7 +33,7 @@ fn split(segment: &str) -> Option<(&str, &str)> {
 
 /// `GET /v1/models`.
 pub(crate) async fn list(State(context): State<Arc<Context>>, request: Request) -> Response {
-    let caller = Caller::of(&request);
+    let caller = Caller::of(request.extensions());
     let mut seen = context.deployments.all();
     seen.retain(|deployment| caller.sees(deployment.name().as_str()));
     let mut body = b"{\"models\":[".to_vec();

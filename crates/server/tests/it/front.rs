@@ -98,6 +98,25 @@ fn who_is_refused_early_still_hears_it_and_keeps_his_connection() {
     client.post("/v1/models/churn:predict", ROW).ok();
 }
 
+/// Bodies that nobody wants are dropped unread: not a byte of what comes behind them, however the
+/// system cuts it.
+#[test]
+fn behind_a_refused_body_the_next_request_is_heard() {
+    let serving = Serving::start(config(), &[("churn", "gbm_bernoulli")]);
+    let mut client = serving.http();
+    for bytes in [1, 5_000, 40_000, 300_000, 512 << 10] {
+        for next in 0..3 {
+            let body = "GET / HTTP/1.1\r\n".repeat(bytes / 16);
+            client.begin("POST", "/v1/models/nobody:predict", &[], body.as_bytes());
+            (0..next).for_each(|_| {
+                client.begin("POST", "/v1/models/churn:predict", &[], ROW.as_bytes());
+            });
+            client.finish().refused(404, "unknown_model");
+            (0..next).for_each(|_| drop(client.finish().ok()));
+        }
+    }
+}
+
 #[test]
 fn every_answer_has_a_request_id() {
     let serving = Serving::start(config(), &[("churn", "gbm_bernoulli")]);
