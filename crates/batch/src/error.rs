@@ -4,6 +4,8 @@ use std::io;
 
 use stemson_mojo::NotOffered;
 
+use crate::source::Format;
+
 /// Why a job ended early. Rows that the model refuses are no such reason: see
 /// [`crate::Summary::refused`].
 #[derive(Debug, thiserror::Error)]
@@ -260,6 +262,12 @@ impl BatchError {
     /// What an encoder of the output says.
     pub(crate) fn write(cause: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self::Write { cause: io::Error::other(cause) }
+    }
+
+    /// An array in memory that is not what Arrow promises; `reason` names its column.
+    pub(crate) fn broken_array(source_name: &str, reason: String) -> Self {
+        let (source_name, format) = (source_name.to_owned(), Format::Arrow.name());
+        Self::Columnar { source_name, format, reason }
     }
 
     /// What went wrong and why, in one line.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use arrow_array::{Array as _, RecordBatch};
-use arrow_schema::SchemaRef;
+use arrow_schema::{DataType, SchemaRef};
 use stemson_mojo::Model;
 
 use crate::block::Block;
@@ -54,7 +54,7 @@ pub fn score_frame(
     let form = Arc::new(Form::plan(model, &job, &words)?);
     let names = Arc::new(Names::resolve(model, &job, words)?);
     let fields = columns::select(schema.fields(), NAME, &names)?;
-    validate(batches, &fields)?;
+    validate(batches, &fields, &names)?;
     let kept = columns::kept_types(&fields);
     let (plan, filled, ignored) = Plan::columns(NAME.to_owned(), Arc::clone(&names), fields, &all);
     let mut totals = Totals::default();
@@ -100,16 +100,32 @@ pub fn score_frame(
     Ok(Scored { schema, tables, summary: totals.into_summary(names.schema()) })
 }
 
-/// Checks what other libraries promise of their arrays, before it is relied on: text is UTF-8,
-/// offsets and keys of dictionaries are places.
-fn validate(batches: &[RecordBatch], fields: &[ColumnField]) -> Result<(), BatchError> {
+/// Checks what other libraries promise of their arrays, but for what [`columns::fill`] checks as it
+/// reads it: text that the model takes, and keys of dictionaries.
+fn validate(
+    batches: &[RecordBatch],
+    fields: &[ColumnField],
+    names: &Names,
+) -> Result<(), BatchError> {
     for batch in batches {
         for field in fields {
-            let checked = batch.column(field.at).to_data().validate_full();
-            checked.map_err(|error| BatchError::Columnar {
-                source_name: NAME.to_owned(),
-                format: Format::Arrow.name(),
-                reason: format!("column `{}`: {error}", batch.schema().field(field.at).name()),
+            let data = || batch.column(field.at).to_data();
+            let is_filled = field.target.kept.is_none() && !names.are_words();
+            let checked = match &field.data_type {
+                // Their lengths were checked when they became arrays.
+                found if found.is_primitive() || *found == DataType::Boolean => Ok(()),
+                DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View if is_filled => {
+                    data().validate()
+                }
+                DataType::Dictionary(..) if is_filled => {
+                    let data = data();
+                    data.validate().and_then(|()| data.child_data()[0].validate_full())
+                }
+                _ => data().validate_full(),
+            };
+            checked.map_err(|error| {
+                let name = batch.schema().field(field.at).name().clone();
+                BatchError::broken_array(NAME, format!("column `{name}`: {error}"))
             })?;
         }
     }

@@ -89,6 +89,11 @@ impl Names {
         self.na_words.iter().any(|word| word == text)
     }
 
+    /// Whether any number stands for an absent value.
+    pub(crate) fn has_na_numbers(&self) -> bool {
+        !self.na_numbers.is_empty()
+    }
+
     /// Whether a number is the one that such a text spells.
     pub(crate) fn is_na_number(&self, number: f64) -> bool {
         self.na_numbers.contains(&number)

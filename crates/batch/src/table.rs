@@ -9,7 +9,7 @@ use arrow_schema::ArrowError;
 use stemson_mojo::{Cell, Rows};
 
 use crate::block::Block;
-use crate::columns;
+use crate::columns::{self, Lookups};
 use crate::csv::{BadQuote, Fields};
 use crate::error::BatchError;
 use crate::jsonl::{self, Scalar};
@@ -71,26 +71,27 @@ impl<'a> Table<'a> {
     }
 
     /// Takes the records of a block of a columnar source into the rows of a batch; what is to be
-    /// kept only with `kept_values`.
+    /// kept only with `kept_values`. An error says which column is not what Arrow promises.
     pub(crate) fn take(
         records: &'a RecordBatch,
         rows: &mut Rows<'_>,
         plan: &Plan,
+        lookups: &mut Lookups,
         kept_values: bool,
-    ) -> Self {
+    ) -> Result<Self, String> {
         let columns = plan.names.kept();
-        let mut kept = vec![Value::Absent; if kept_values { rows.len() * columns } else { 0 }];
-        let mut words = Vec::new();
-        match &plan.records {
-            Records::Columns { fields } if plan.names.are_words() => {
-                words = columns::words(records, fields, &plan.names);
-            }
-            Records::Columns { fields } => {
-                columns::fill(records, fields, &plan.names, rows, &mut kept);
-            }
-            Records::Csv { .. } | Records::Jsonl { .. } => {}
+        let mut table = Self { columns, kept: Vec::new(), words: Vec::new(), starts: Vec::new() };
+        let Records::Columns { fields } = &plan.records else { return Ok(table) };
+        if plan.names.are_words() {
+            table.words = columns::words(records, fields, &plan.names);
+        } else {
+            columns::fill(records, fields, &plan.names, lookups, rows)?;
         }
-        Self { columns, kept, words, starts: Vec::new() }
+        if kept_values {
+            table.kept = vec![Value::Absent; rows.len() * columns];
+            columns::keep(records, fields, &plan.names, &mut table.kept);
+        }
+        Ok(table)
     }
 
     /// The values of a row to keep.

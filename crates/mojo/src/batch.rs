@@ -354,6 +354,12 @@ impl Batch {
         })
     }
 
+    /// Rows that have no prediction, and why.
+    pub fn refusals(&self) -> impl Iterator<Item = (usize, &RowError)> {
+        let rows = self.refused.iter().take(self.scored).enumerate();
+        rows.filter_map(|(row, refused)| Some((row, &**refused.as_ref()?)))
+    }
+
     /// The row as the model sees it: `f64` in model order, NaN = missing.
     pub fn raw(&self, row: usize) -> &[f64] {
         let width = self.model.encoder.width;

@@ -132,6 +132,14 @@ impl Levels {
         self.codes.get_key_value(text).map(|(level, code)| (&**level, *code))
     }
 
+    /// The number of a code, where it takes one place.
+    pub(crate) fn value(&self, code: u32) -> Option<f64> {
+        match &self.form {
+            Form::Values(values) => values.get(code as usize).copied(),
+            Form::OneHot { .. } | Form::Binary { .. } => None,
+        }
+    }
+
     /// `code`: `None` is missing. `raw` starts at the column's place.
     #[inline]
     pub(crate) fn write(&self, code: Option<u32>, raw: &mut [f64]) {

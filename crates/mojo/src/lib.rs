@@ -105,5 +105,5 @@ pub use limits::Limits;
 pub use model::{Entry, LoadOptions, Model, Size};
 pub use output::Output;
 pub use part::{NotOffered, Part, PartKind, Values};
-pub use rows::Rows;
+pub use rows::{Found, Rows};
 pub use schema::{Column, Kind, Role, Schema};

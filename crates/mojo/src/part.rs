@@ -20,6 +20,8 @@
 //! Beside the answer stand explanations, where asked for: `contributions`, `leaf_paths` or
 //! `leaf_ids`, `staged`, `distances`.
 
+use std::ops::Range;
+
 use crate::batch::{Batch, LeafAssignment, Options};
 use crate::explain::{LeafPaths, stage_names, tree_names};
 use crate::head::Category;
@@ -358,6 +360,18 @@ impl Model {
             }
             Part::LeafPaths | Part::LeafIds | Part::Staged => Vec::new(),
             Part::Distances => numbered("distance_", self.clusters()),
+        }
+    }
+
+    /// Where the numbers of a part lie in [`Batch::preds`] of each row that has an answer. `None` if
+    /// they are no numbers, or lie elsewhere.
+    pub fn place_in_preds(&self, part: Part) -> Option<Range<usize>> {
+        let all = self.scorer.preds_len;
+        match (part, self.category()) {
+            (Part::Probabilities, _) => Some(1..all),
+            (Part::Value, Category::Regression | Category::CoxPH) => Some(0..1),
+            (Part::Uplift | Part::Dimensions | Part::Transformations, _) => Some(0..all),
+            _ => None,
         }
     }
 

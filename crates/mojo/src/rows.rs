@@ -4,6 +4,7 @@ use crate::batch::{Batch, Converted};
 use crate::encode::{self, Cell, Conversion, Slot};
 use crate::error::RowError;
 use crate::gam::Input;
+use crate::java::parse_double;
 use crate::levels::Lookup;
 use crate::model::Model;
 
@@ -22,6 +23,24 @@ pub struct Rows<'b> {
     converted: &'b mut [Converted],
     /// Row-major, rows x inputs of splines.
     inputs: Vec<Input>,
+}
+
+/// What a value is in a column of a model: see [`Rows::look_up`].
+#[derive(Debug, Clone, Copy)]
+pub struct Found(Known);
+
+#[derive(Debug, Clone, Copy)]
+enum Known {
+    Absent,
+    /// A number of the raw row, and its place there.
+    Number {
+        at: u32,
+        value: f64,
+    },
+    /// A level that takes several places.
+    Code(u32),
+    /// What is to be counted or refused row by row.
+    Other,
 }
 
 impl Batch {
@@ -130,60 +149,77 @@ impl Rows<'_> {
         }
     }
 
-    /// Sets the cells of a column, from the first row on: NaN is absent.
+    /// Sets the cells of a column, from row `first` on: NaN is absent.
     ///
     /// # Panics
     /// If there is no such column, or more values than rows in a column that is not numeric.
-    pub fn set_numbers(&mut self, column: usize, values: impl IntoIterator<Item = f64>) {
+    pub fn set_numbers(
+        &mut self,
+        column: usize,
+        first: usize,
+        values: impl IntoIterator<Item = f64>,
+    ) {
         let model = self.model;
+        let width = model.encoder.width;
         let Slot::Number { at } = model.encoder.slots()[column] else {
-            for (row, value) in values.into_iter().enumerate() {
+            for (row, value) in (first..).zip(values) {
                 let cell = if value.is_nan() { Cell::Absent } else { Cell::Number(value) };
                 self.set(row, column, cell);
             }
             return;
         };
-        let rows = self.raw.chunks_exact_mut(model.encoder.width);
-        for (raw, value) in rows.zip(values) {
-            // What is absent stays what it was, NaN.
-            if !value.is_nan() {
-                raw[at] = value;
-            }
+        for (raw, value) in self.raw[first * width..].chunks_exact_mut(width).zip(values) {
+            // Whatever NaN it was.
+            raw[at] = if value.is_nan() { f64::NAN } else { value };
         }
     }
 
-    /// Sets the cells of a column from a dictionary: `keys` has the place of each row's value,
-    /// `None` where it is absent, and `value` gives the value at a place, of `values` there are.
-    /// Each is looked up once, if there are no more than rows.
+    /// Looks up what a value is in a column, for as many cells as have it.
     ///
     /// # Panics
-    /// If there is no such column, or more keys than rows.
-    pub fn set_from_dictionary<'v>(
-        &mut self,
-        column: usize,
-        values: usize,
-        value: impl Fn(usize) -> Cell<'v>,
-        keys: impl IntoIterator<Item = Option<usize>>,
-    ) {
-        let (model, rows) = (self.model, self.len());
-        let keyed = keys.into_iter().enumerate().filter_map(|(row, key)| Some((row, key?)));
-        let Slot::Levels { at, levels } = &model.encoder.slots()[column] else {
-            return keyed.for_each(|(row, key)| self.set(row, column, value(key)));
-        };
-        // A dictionary that is larger than the piece of rows is not worth a table of its own.
-        let mut known: Vec<Option<Lookup>> = vec![None; if values <= rows { values } else { 0 }];
-        for (row, key) in keyed.filter(|(_, key)| *key < values) {
-            let found = match known.get_mut(key) {
-                Some(known) => *known.get_or_insert_with(|| levels.look_up(value(key))),
-                None => levels.look_up(value(key)),
-            };
-            match found {
-                Lookup::Code(code) => {
-                    let place = row * model.encoder.width + at;
-                    levels.write(Some(code), &mut self.raw[place..]);
-                }
-                _ => self.encode(row, column, value(key)),
+    /// If there is no such column.
+    pub fn look_up(&self, column: usize, cell: Cell<'_>) -> Found {
+        let number = |at: usize, value| Found(Known::Number { at: at as u32, value });
+        match (&self.model.encoder.slots()[column], cell) {
+            (_, Cell::Absent) => Found(Known::Absent),
+            (Slot::Number { at }, Cell::Number(value) | Cell::Double(value)) => number(*at, value),
+            (Slot::Number { at }, Cell::Text(text)) => {
+                parse_double(text).map_or(Found(Known::Other), |value| number(*at, value))
             }
+            (Slot::Levels { at, levels }, cell) => match levels.look_up(cell) {
+                Lookup::Code(code) => match levels.value(code) {
+                    Some(value) => number(*at, value),
+                    None => Found(Known::Code(code)),
+                },
+                _ => Found(Known::Other),
+            },
+            _ => Found(Known::Other),
+        }
+    }
+
+    /// Sets a cell to a value that was looked up for its column; `cell`: the value itself.
+    ///
+    /// # Panics
+    /// If there is no such row or column.
+    #[inline]
+    pub fn set_found<'v>(
+        &mut self,
+        row: usize,
+        column: usize,
+        found: Found,
+        cell: impl FnOnce() -> Cell<'v>,
+    ) {
+        let start = row * self.model.encoder.width;
+        match found.0 {
+            Known::Absent => {}
+            Known::Number { at, value } => self.raw[start + at as usize] = value,
+            Known::Code(code) => match &self.model.encoder.slots()[column] {
+                Slot::Levels { at, levels } => {
+                    levels.write(Some(code), &mut self.raw[start + at..]);
+                }
+                _ => self.encode(row, column, cell()),
+            },
+            Known::Other => self.encode(row, column, cell()),
         }
     }
 

@@ -1,6 +1,7 @@
-//! From arrays to cells of the model's columns and to kept values.
+//! From arrays to numbers, to cells of the model's columns and to kept values.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
@@ -11,29 +12,24 @@ use arrow_array::types::{
 };
 use arrow_array::{Array, RecordBatch};
 use arrow_schema::{DataType, TimeUnit};
-use stemson_mojo::{Cell, Rows, parse_double};
+use stemson_mojo::{Cell, parse_double};
 
 use super::ColumnField;
 use crate::plan::Names;
 use crate::table::Value;
 
-/// Sets the cells of the rows; what is kept of them goes to `kept`, row-major.
-pub(crate) fn fill<'a>(
+/// Puts what is kept of the rows into `kept`, row-major.
+pub(crate) fn keep<'a>(
     batch: &'a RecordBatch,
     fields: &[ColumnField],
     names: &Names,
-    rows: &mut Rows<'_>,
     kept: &mut [Value<'a>],
 ) {
     for field in fields {
+        let Some(place) = field.target.kept else { continue };
         let array = &**batch.column(field.at);
-        if let Some(column) = field.target.column {
-            set(array, column, names, rows);
-        }
-        if let Some(place) = field.target.kept {
-            let places = kept.iter_mut().skip(place).step_by(names.kept());
-            places.enumerate().for_each(|(row, kept)| *kept = value(array, row));
-        }
+        let places = kept.iter_mut().skip(place).step_by(names.kept());
+        places.enumerate().for_each(|(row, kept)| *kept = value(array, row));
     }
 }
 
@@ -58,71 +54,63 @@ pub(crate) fn words<'a>(
     words
 }
 
-/// Sets a column of the rows; the commonest types without a match per value.
-fn set(array: &dyn Array, column: usize, names: &Names, rows: &mut Rows<'_>) {
+/// The numbers of a run of rows, NaN for nothing. False, and nothing done, if the array has none.
+///
+/// Times are milliseconds since 1970, as H2O's are.
+pub(super) fn numbers(array: &dyn Array, run: Range<usize>, to: &mut [f64]) -> bool {
+    use TimeUnit::{Microsecond, Millisecond, Nanosecond, Second};
+    let nan = f64::NAN;
     match array.data_type() {
-        DataType::Float64 => numbers::<Float64Type>(array, column, names, rows, |value| value),
-        DataType::Float32 => numbers::<Float32Type>(array, column, names, rows, f64::from),
-        DataType::Int32 => numbers::<Int32Type>(array, column, names, rows, f64::from),
-        DataType::Int64 => numbers::<Int64Type>(array, column, names, rows, |value| value as f64),
-        DataType::Utf8 => texts(array.as_string::<i32>().iter(), column, names, rows),
-        DataType::LargeUtf8 => texts(array.as_string::<i64>().iter(), column, names, rows),
-        DataType::Utf8View => texts(array.as_string_view().iter(), column, names, rows),
-        DataType::Dictionary(..) => {
-            let dictionary = array.as_any_dictionary();
-            let values = &**dictionary.values();
-            if values.is_empty() {
-                // No row can have one.
-                return;
-            }
-            let keys = dictionary.normalized_keys();
-            let places = dictionary.keys();
-            let keys = (0..places.len()).map(|row| places.is_valid(row).then(|| keys[row]));
-            let of_key = |key| names.unless_na(cell(values, key));
-            rows.set_from_dictionary(column, values.len(), of_key, keys);
+        DataType::Float64 => each::<Float64Type, _>(array, run, to, nan, |value| value),
+        DataType::Float32 => each::<Float32Type, _>(array, run, to, nan, f64::from),
+        DataType::Float16 => each::<Float16Type, _>(array, run, to, nan, f64::from),
+        DataType::Int8 => each::<Int8Type, _>(array, run, to, nan, f64::from),
+        DataType::Int16 => each::<Int16Type, _>(array, run, to, nan, f64::from),
+        DataType::Int32 => each::<Int32Type, _>(array, run, to, nan, f64::from),
+        DataType::Int64 => each::<Int64Type, _>(array, run, to, nan, |value| value as f64),
+        DataType::UInt8 => each::<UInt8Type, _>(array, run, to, nan, f64::from),
+        DataType::UInt16 => each::<UInt16Type, _>(array, run, to, nan, f64::from),
+        DataType::UInt32 => each::<UInt32Type, _>(array, run, to, nan, f64::from),
+        DataType::UInt64 => each::<UInt64Type, _>(array, run, to, nan, |value| value as f64),
+        DataType::Date32 => {
+            each::<Date32Type, _>(array, run, to, nan, |day| f64::from(day) * DAY_MS);
         }
-        _ => {
-            for row in 0..array.len() {
-                rows.set(row, column, names.unless_na(cell(array, row)));
-            }
+        DataType::Date64 => each::<Date64Type, _>(array, run, to, nan, |time| time as f64),
+        DataType::Timestamp(Second, _) => {
+            each::<TimestampSecondType, _>(array, run, to, nan, |time| time as f64 * 1e3);
         }
+        DataType::Timestamp(Millisecond, _) => {
+            each::<TimestampMillisecondType, _>(array, run, to, nan, |time| time as f64);
+        }
+        DataType::Timestamp(Microsecond, _) => {
+            each::<TimestampMicrosecondType, _>(array, run, to, nan, |time| ms(time, 1_000));
+        }
+        DataType::Timestamp(Nanosecond, _) => {
+            each::<TimestampNanosecondType, _>(array, run, to, nan, |time| ms(time, 1_000_000));
+        }
+        _ => return false,
     }
+    true
 }
 
-fn texts<'t>(
-    texts: impl Iterator<Item = Option<&'t str>>,
-    column: usize,
-    names: &Names,
-    rows: &mut Rows<'_>,
-) {
-    for (row, text) in texts.enumerate() {
-        rows.set(row, column, names.unless_na(text.map_or(Cell::Absent, Cell::Text)));
-    }
-}
-
-fn numbers<T: ArrowPrimitiveType>(
+/// What a run of values is, and `nothing` for each that is null.
+pub(super) fn each<T: ArrowPrimitiveType, V: Copy>(
     array: &dyn Array,
-    column: usize,
-    names: &Names,
-    rows: &mut Rows<'_>,
-    wide: impl Fn(T::Native) -> f64,
+    run: Range<usize>,
+    to: &mut [V],
+    nothing: V,
+    of: impl Fn(T::Native) -> V,
 ) {
     let array = array.as_primitive::<T>();
-    // Nothing is NaN.
-    let known = |value| {
-        let number = wide(value);
-        if names.is_na_number(number) { f64::NAN } else { number }
-    };
-    if array.null_count() == 0 {
-        rows.set_numbers(column, array.values().iter().map(|value| known(*value)));
-    } else {
-        rows.set_numbers(column, array.iter().map(|value| value.map_or(f64::NAN, known)));
+    for (to, value) in to.iter_mut().zip(&array.values()[run.clone()]) {
+        *to = of(*value);
     }
-}
-
-/// NaN is what data frames have for nothing.
-fn number(value: f64) -> Cell<'static> {
-    if value.is_nan() { Cell::Absent } else { Cell::Number(value) }
+    if let Some(nulls) = array.nulls().filter(|nulls| nulls.null_count() > 0) {
+        to.iter_mut()
+            .zip(run)
+            .filter(|(_, row)| nulls.is_null(*row))
+            .for_each(|(to, _)| *to = nothing);
+    }
 }
 
 /// Milliseconds of a time in parts of them. A double does not hold all nanoseconds since 1970, but
@@ -134,8 +122,13 @@ fn ms(time: i64, per_ms: i64) -> f64 {
 /// Milliseconds in a day: H2O's time is milliseconds since 1970.
 const DAY_MS: f64 = 86_400_000.0;
 
-/// A value of a type that [`super::check`] lets pass.
-fn cell(array: &dyn Array, row: usize) -> Cell<'_> {
+/// A value of a type that [`super::check`] lets pass. NaN is what data frames have for nothing.
+pub(super) fn cell(array: &dyn Array, row: usize) -> Cell<'_> {
+    let mut one = [f64::NAN];
+    if numbers(array, row..row + 1, &mut one) {
+        let [number] = one;
+        return if number.is_nan() { Cell::Absent } else { Cell::Number(number) };
+    }
     if array.is_null(row) {
         return Cell::Absent;
     }
@@ -144,25 +137,6 @@ fn cell(array: &dyn Array, row: usize) -> Cell<'_> {
         DataType::Utf8 => Cell::Text(array.as_string::<i32>().value(row)),
         DataType::LargeUtf8 => Cell::Text(array.as_string::<i64>().value(row)),
         DataType::Utf8View => Cell::Text(array.as_string_view().value(row)),
-        DataType::Int8 => Cell::Number(native::<Int8Type>(array, row).into()),
-        DataType::Int16 => Cell::Number(native::<Int16Type>(array, row).into()),
-        DataType::Int32 => Cell::Number(native::<Int32Type>(array, row).into()),
-        DataType::Int64 => Cell::Number(native::<Int64Type>(array, row) as f64),
-        DataType::UInt8 => Cell::Number(native::<UInt8Type>(array, row).into()),
-        DataType::UInt16 => Cell::Number(native::<UInt16Type>(array, row).into()),
-        DataType::UInt32 => Cell::Number(native::<UInt32Type>(array, row).into()),
-        DataType::UInt64 => Cell::Number(native::<UInt64Type>(array, row) as f64),
-        DataType::Float16 => number(native::<Float16Type>(array, row).into()),
-        DataType::Float32 => number(native::<Float32Type>(array, row).into()),
-        DataType::Float64 => number(native::<Float64Type>(array, row)),
-        DataType::Date32 => Cell::Number(f64::from(native::<Date32Type>(array, row)) * DAY_MS),
-        DataType::Date64 => Cell::Number(native::<Date64Type>(array, row) as f64),
-        DataType::Timestamp(unit, _) => Cell::Number(match unit {
-            TimeUnit::Second => native::<TimestampSecondType>(array, row) as f64 * 1e3,
-            TimeUnit::Millisecond => native::<TimestampMillisecondType>(array, row) as f64,
-            TimeUnit::Microsecond => ms(native::<TimestampMicrosecondType>(array, row), 1_000),
-            TimeUnit::Nanosecond => ms(native::<TimestampNanosecondType>(array, row), 1_000_000),
-        }),
         DataType::Dictionary(..) => {
             let dictionary = array.as_any_dictionary();
             let key = dictionary.keys().slice(row, 1);

@@ -6,6 +6,7 @@ mod cells;
 mod ipc_buffers;
 mod kept;
 mod parquet;
+mod runs;
 mod zstd;
 
 use std::fs::File;
@@ -16,8 +17,9 @@ use arrow_array::RecordBatch;
 use arrow_schema::{DataType, Field, FieldRef, Fields};
 use stemson_mojo::Kind;
 
-pub(crate) use cells::{fill, words};
+pub(crate) use cells::{keep, words};
 pub(crate) use kept::{kept_arrays, kept_types};
+pub(crate) use runs::{Lookups, fill};
 
 use crate::error::BatchError;
 use crate::plan::{Names, Target};

@@ -3,14 +3,17 @@
 //! Columns of the answer are null where the row was refused; a NaN is a value. Labels are a
 //! dictionary of the model's, whatever rows there are.
 
+use std::ops::Range;
 use std::slice::from_ref;
 use std::sync::Arc;
 
 use arrow_array::builder::{PrimitiveBuilder, StringBuilder};
 use arrow_array::types::{ArrowPrimitiveType, Float32Type, Float64Type, Int32Type};
 use arrow_array::{
-    ArrayRef, DictionaryArray, Int32Array, RecordBatch, RecordBatchOptions, StringArray,
+    ArrayRef, DictionaryArray, Float64Array, Int32Array, RecordBatch, RecordBatchOptions,
+    StringArray,
 };
+use arrow_buffer::NullBuffer;
 use arrow_schema::{ArrowError, DataType, Field, Schema};
 use stemson_mojo::{Batch, Model, Part, PartKind, Values};
 
@@ -51,10 +54,17 @@ pub(super) fn table(
     let types: Vec<DataType> = kept.iter().map(|array| array.data_type().clone()).collect();
     let schema = Arc::new(schema(layout, &types));
     let mut columns = Vec::with_capacity(schema.fields().len());
+    let answered = answered(batch, rows);
     for group in layout.groups.iter().filter(|group| !group.names.is_empty()) {
         let rows = Rows { batch, len: rows, part: group.part, width: group.names.len() };
+        if let Some(place) = batch.model().place_in_preds(group.part)
+            && place.len() == group.names.len()
+        {
+            columns.extend(rows.preds(place, answered.as_ref()));
+            continue;
+        }
         match (group.part, group.part.kind()) {
-            (Part::Label, _) => columns.push(rows.labels(labels)?),
+            (Part::Label, _) => columns.push(rows.labels(labels, answered.as_ref())?),
             (_, PartKind::Text) => columns.extend(rows.texts()),
             (_, PartKind::F64) => columns.extend(rows.primitives::<Float64Type>(doubles)),
             (_, PartKind::F32) => columns.extend(rows.primitives::<Float32Type>(floats)),
@@ -125,14 +135,34 @@ impl<'b> Rows<'b> {
         builders.into_iter().map(|mut builder| Arc::new(builder.finish()) as ArrayRef)
     }
 
-    fn labels(self, labels: &ArrayRef) -> Result<ArrayRef, ArrowError> {
-        let index = |row| match self.batch.part(row, Part::Index)? {
-            Values::Integer(index) => Some(index),
-            _ => None,
-        };
-        let keys: Int32Array = (0..self.len).map(index).collect();
+    fn labels(
+        self,
+        labels: &ArrayRef,
+        answered: Option<&NullBuffer>,
+    ) -> Result<ArrayRef, ArrowError> {
+        // The label's place stands before the probabilities.
+        let keys = (0..self.len).map(|row| self.batch.preds(row)[0] as i32).collect();
+        let keys = Int32Array::new(keys, answered.cloned());
         Ok(Arc::new(DictionaryArray::try_new(keys, Arc::clone(labels))?))
     }
+
+    /// Columns that lie side by side in each row's array.
+    fn preds(
+        self,
+        place: Range<usize>,
+        answered: Option<&NullBuffer>,
+    ) -> impl Iterator<Item = ArrayRef> {
+        place.map(move |at| {
+            let values = (0..self.len).map(|row| self.batch.preds(row)[at]).collect();
+            Arc::new(Float64Array::new(values, answered.cloned())) as ArrayRef
+        })
+    }
+}
+
+/// Which rows have an answer; nothing where all have.
+fn answered(batch: &Batch, rows: usize) -> Option<NullBuffer> {
+    batch.refusals().next()?;
+    Some((0..rows).map(|row| batch.output(row).is_ok()).collect())
 }
 
 fn doubles<'v>(values: &'v Values<'_>) -> &'v [f64] {

@@ -1,8 +1,8 @@
-//! Whichever way cells come in, by row, by column or from a dictionary, the rows are the same.
+//! Whichever way cells come in, by row, by column or looked up once, the rows are the same.
 
 use std::sync::Arc;
 
-use stemson_mojo::{Batch, Cell, LoadOptions, Model, Options};
+use stemson_mojo::{Batch, Cell, Found, LoadOptions, Model, Options, parse_double};
 
 /// Rows of a case's `input.csv`, but those with quotes: a cell per column of the schema.
 fn rows<'t>(model: &Model, text: &'t str) -> Vec<Vec<Cell<'t>>> {
@@ -18,6 +18,15 @@ fn rows<'t>(model: &Model, text: &'t str) -> Vec<Vec<Cell<'t>>> {
         row
     };
     lines.map(row).collect()
+}
+
+/// What is no number is absent.
+fn numeric<'t>(cells: &[Cell<'t>]) -> Vec<Cell<'t>> {
+    let number = |cell: &Cell<'_>| match cell {
+        Cell::Text(text) => parse_double(text).filter(|number| !number.is_nan()),
+        _ => None,
+    };
+    cells.iter().map(|cell| number(cell).map_or(Cell::Absent, Cell::Number)).collect()
 }
 
 /// Everything that a batch says, NaN by its bits.
@@ -36,7 +45,7 @@ fn said(batch: &mut Batch) -> Vec<String> {
 }
 
 #[test]
-fn by_row_by_column_and_from_a_dictionary() {
+fn by_row_by_column_and_looked_up_once() {
     for case in [
         "gbm_bernoulli",
         "gbm_bernoulli_offset",
@@ -70,21 +79,39 @@ fn by_row_by_column_and_from_a_dictionary() {
             });
             assert_eq!(said(&mut by_column), expected, "{case}");
 
-            let mut from_dictionary = batch();
-            from_dictionary.fill(rows.len(), |to| {
+            let numbers: Vec<_> = rows.iter().map(|cells| numeric(cells)).collect();
+            let (mut by_number, mut in_runs) = (batch(), batch());
+            numbers.iter().for_each(|row| by_number.push(row));
+            in_runs.fill(rows.len(), |to| {
                 for column in 0..model.schema().columns().len() {
-                    let mut values: Vec<Cell<'_>> = Vec::new();
-                    let keys = rows.iter().map(|cells| {
-                        let cell = cells[column];
-                        let is_new = cell != Cell::Absent && !values.contains(&cell);
-                        values.extend(is_new.then_some(cell));
-                        values.iter().position(|value| *value == cell)
-                    });
-                    let keys: Vec<_> = keys.collect();
-                    to.set_from_dictionary(column, values.len(), |key| values[key], keys);
+                    for first in (0..rows.len()).step_by(7) {
+                        let run = &numbers[first..rows.len().min(first + 7)];
+                        let values = run.iter().map(|cells| match cells[column] {
+                            Cell::Number(value) => value,
+                            _ => -f64::NAN,
+                        });
+                        to.set_numbers(column, first, values);
+                    }
                 }
             });
-            assert_eq!(said(&mut from_dictionary), expected, "{case}");
+            assert_eq!(said(&mut in_runs), said(&mut by_number), "{case}");
+
+            let mut looked_up = batch();
+            looked_up.fill(rows.len(), |to| {
+                for column in 0..model.schema().columns().len() {
+                    let mut known: Vec<(Cell<'_>, Found)> = Vec::new();
+                    for (row, cells) in rows.iter().enumerate() {
+                        let cell = cells[column];
+                        let place = known.iter().position(|(value, _)| *value == cell);
+                        let place = place.unwrap_or_else(|| {
+                            known.push((cell, to.look_up(column, cell)));
+                            known.len() - 1
+                        });
+                        to.set_found(row, column, known[place].1, || cell);
+                    }
+                }
+            });
+            assert_eq!(said(&mut looked_up), expected, "{case}");
         }
     }
 }
