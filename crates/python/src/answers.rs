@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{ArrowPrimitiveType, Float32Type, Float64Type, Int32Type};
-use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_array::{Array, ArrayRef, Int32Array, RecordBatch};
 use arrow_schema::{DataType, SchemaRef};
 use arrow_select::concat::concat;
 use pyo3::exceptions::PyIndexError;
@@ -15,6 +15,9 @@ use stemson_batch::Summary;
 use crate::errors;
 use crate::stream;
 use crate::turn::Turn;
+
+/// Pieces whose texts become objects before the time is looked at: some 100 us.
+const PIECES_AT_ONCE: usize = 32;
 
 /// What became of the rows of a frame, in their order.
 ///
@@ -55,15 +58,32 @@ impl Answers {
         }
     }
 
-    /// Puts a column of text into a numpy array of objects.
+    /// Puts a column of text into a numpy array of objects, where nothing is `None`.
     fn fill(&self, py: Python<'_>, index: usize, array: &Bound<'_, PyAny>) -> PyResult<()> {
         let mut turn = Turn::begin();
         let mut start = 0;
-        for table in &self.tables {
-            let end = start + table.num_rows() as isize;
-            let piece = texts(py, &[&**table.column(index)])?;
-            array.set_item(PySlice::new(py, start, end, 1), piece)?;
-            start = end;
+        let mut labels: Option<(&ArrayRef, Bound<'_, PyAny>)> = None;
+        for pieces in self.tables.chunks(PIECES_AT_ONCE) {
+            let pieces: Vec<_> = pieces.iter().map(|table| &**table.column(index)).collect();
+            let rows: usize = pieces.iter().map(|piece| piece.len()).sum();
+            let place = PySlice::new(py, start, start + rows as isize, 1);
+            match codes(&pieces) {
+                Some((values, codes)) => {
+                    let known = labels.take().filter(|(known, _)| Arc::ptr_eq(known, values));
+                    let (_, objects) = labels.insert(match known {
+                        Some(known) => known,
+                        None => (values, objects(py, values)?),
+                    });
+                    let options = PyDict::new(py);
+                    options.set_item("out", array.get_item(place)?)?;
+                    // Without an array in between.
+                    options.set_item("mode", "clip")?;
+                    let codes = py.import("numpy")?.call_method1("asarray", (codes,))?;
+                    objects.call_method("take", (codes,), Some(&options))?;
+                }
+                None => array.set_item(place, texts(py, &pieces)?)?,
+            }
+            start += rows as isize;
             turn.give(py);
         }
         Ok(())
@@ -125,6 +145,33 @@ pub(crate) fn converted<'py>(py: Python<'py>, summary: &Summary) -> PyResult<Bou
     Ok(converted)
 }
 
+/// The values of a dictionary as a numpy array of objects, `None` behind them.
+fn objects<'py>(py: Python<'py>, values: &ArrayRef) -> PyResult<Bound<'py, PyAny>> {
+    let texts = values.as_string::<i32>().iter().chain([None]);
+    let list = PyList::new(py, texts.collect::<Vec<_>>())?;
+    py.import("numpy")?.call_method1("array", (list, "O"))
+}
+
+/// The dictionary that all pieces have, and their keys; of nothing the place behind its values.
+fn codes<'t>(pieces: &[&'t dyn Array]) -> Option<(&'t ArrayRef, Values)> {
+    let dictionaries: Vec<_> =
+        pieces.iter().map(|piece| piece.as_dictionary_opt::<Int32Type>()).collect::<Option<_>>()?;
+    let values = dictionaries.first()?.values();
+    if !dictionaries.iter().all(|piece| Arc::ptr_eq(piece.values(), values)) {
+        return None;
+    }
+    let nothing = values.len() as i32;
+    let mut codes = Vec::with_capacity(pieces.iter().map(|piece| piece.len()).sum());
+    for keys in dictionaries.iter().map(|piece| piece.keys()) {
+        match keys.null_count() {
+            0 => codes.extend_from_slice(keys.values()),
+            _ => codes.extend(keys.iter().map(|key| key.unwrap_or(nothing))),
+        }
+    }
+    let codes: ArrayRef = Arc::new(Int32Array::from(codes));
+    Some((values, Values::of(&codes)))
+}
+
 /// Text as Python's strings: of a dictionary each value is one object.
 fn texts<'py>(py: Python<'py>, pieces: &[&dyn Array]) -> PyResult<Bound<'py, PyAny>> {
     let (list, mut turn) = (PyList::empty(py), Turn::begin());
@@ -136,12 +183,12 @@ fn texts<'py>(py: Python<'py>, pieces: &[&dyn Array]) -> PyResult<Bound<'py, PyA
             for key in dictionary.keys() {
                 list.append(key.and_then(|key| values.get(key as usize)?.as_ref()))?;
             }
-            turn.give(py);
         } else {
             for text in piece.as_string::<i32>() {
                 list.append(text)?;
             }
         }
+        turn.give(py);
     }
     Ok(list.into_any())
 }

@@ -1,14 +1,13 @@
 //! Columns of a data frame, one by one, as Arrow arrays.
 //!
-//! numpy's numbers are taken where they lie; text is read once per distinct object.
+//! numpy's and Arrow's values are taken where they lie.
 #![expect(unsafe_code, reason = "reads the memory of numpy's arrays")]
 
-use std::collections::HashMap;
+use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use arrow_array::builder::{BooleanBuilder, Float64Builder, StringBuilder};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     ArrowDictionaryKeyType, ArrowPrimitiveType, Float16Type, Float32Type, Float64Type, Int8Type,
@@ -16,25 +15,23 @@ use arrow_array::types::{
     TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use arrow_array::{
-    Array, ArrayRef, BooleanArray, DictionaryArray, PrimitiveArray, RecordBatch,
-    RecordBatchOptions, StringArray,
+    Array, ArrayRef, BooleanArray, DictionaryArray, PrimitiveArray, RecordBatch, RecordBatchOptions,
 };
-use arrow_buffer::{ArrowNativeType, Buffer, NullBuffer, ScalarBuffer};
-use arrow_schema::{Field, Schema};
+use arrow_buffer::{ArrowNativeType, BooleanBuffer, Buffer, NullBuffer, ScalarBuffer};
+use arrow_schema::{Field, Schema, SchemaRef};
 use arrow_select::take::take;
-use foldhash::fast::RandomState;
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PySlice, PyString, PyTuple};
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyList, PyString, PyTuple, PyType};
 use stemson_mojo::Model;
 
 use crate::errors;
-use crate::row::{Scalar, scalar};
+use crate::objects::Objects;
+use crate::stream;
 use crate::turn::Turn;
 
-/// Objects that are read before the time is looked at: some 50 us.
-const OBJECTS_AT_ONCE: usize = 1024;
-
-/// A data frame on its way in, column by column. Columns that the model does not have may be left
+/// A data frame on its way in, column by column, to be scored once. Columns that the model does not have may be left
 /// out; which it has is `Model.wants`.
 #[pyclass(module = "stemson._native")]
 #[derive(Debug)]
@@ -43,7 +40,8 @@ pub(crate) struct Columns {
     model: Arc<Model>,
     rows: usize,
     fields: Vec<Field>,
-    arrays: Vec<ArrayRef>,
+    /// Of each field, in order.
+    pieces: Vec<Vec<ArrayRef>>,
     turn: Turn,
 }
 
@@ -52,20 +50,23 @@ impl Columns {
     /// A column of numbers, booleans or times: a numpy array of one dimension. It must not be
     /// changed until the answers are there.
     fn add_array(&mut self, name: &str, array: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.add_view(array.py(), name, &View::of(array, name)?)
+        let py = array.py();
+        self.add(py, name, View::of(array, name)?.column(py, name)?)
     }
 
     /// Columns that lie in one numpy array of two dimensions, one value per row and name.
     fn add_matrix(&mut self, names: &Bound<'_, PyList>, array: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = array.py();
         let (first, width, stride) = View::matrix(array)?;
         for (place, name) in names.iter().enumerate().take(width) {
-            let column = first.moved(place as isize * stride);
-            self.add_view(array.py(), name.cast::<PyString>()?.to_str()?, &column)?;
+            let name = name.cast::<PyString>()?.to_str()?;
+            let column = first.moved(py, place as isize * stride).column(py, name)?;
+            self.add(py, name, column)?;
         }
         Ok(())
     }
 
-    /// A column of integers with places that hold nothing: two numpy arrays, of the numbers and of
+    /// A column of numbers with places that hold nothing: two numpy arrays, of the numbers and of
     /// what is missing.
     fn add_masked(
         &mut self,
@@ -74,9 +75,8 @@ impl Columns {
         missing: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let py = array.py();
-        self.add_array(name, array)?;
+        let column = View::of(array, name)?.column(py, name)?;
         let missing = View::of(missing, name)?.flags();
-        let Some(column) = self.arrays.pop() else { return Ok(()) };
         if missing.len() != column.len() {
             return Err(self.length(py, name, missing.len()));
         }
@@ -84,8 +84,7 @@ impl Columns {
         let nulls = NullBuffer::union(Some(&present), column.nulls());
         let data = column.to_data().into_builder().nulls(nulls).build();
         let data = data.map_err(|error| errors::column_type(py, name, &error.to_string()))?;
-        self.arrays.push(arrow_array::make_array(data));
-        Ok(())
+        self.add(py, name, arrow_array::make_array(data))
     }
 
     /// A column of categories: a numpy array of integers, -1 for nothing, and the list of what they
@@ -117,21 +116,60 @@ impl Columns {
         self.add(objects.py(), name, column)
     }
 
-    /// The same of a numpy array of objects.
+    /// The same of a numpy array of objects. It must not be changed meanwhile.
     fn add_object_array(&mut self, name: &str, array: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = array.py();
-        let (mut found, mut pool) = (Found::default(), Pool::default());
-        // Piece by piece, for a list of all of them is as large as the array.
-        for start in (0..array.len()?).step_by(OBJECTS_AT_ONCE) {
-            let end = start + OBJECTS_AT_ONCE;
-            let piece = array.get_item(PySlice::new(py, start as isize, end as isize, 1))?;
-            for object in piece.call_method0("tolist")?.cast::<PyList>()? {
-                pool.push(&object, name, &mut found)?;
-            }
-            self.turn.give(py);
+        let view = View::of(array, name)?;
+        if view.code() != "O" {
+            let message = format!("column `{name}`: an array of {}", view.type_text);
+            return Err(errors::column_type(py, name, &message));
         }
-        let column = pool.column(found, |number| self.spell(name, number));
+        let mut column = Objects::new(view.len);
+        for row in 0..view.len {
+            match view.object(py, row) {
+                Some(object) => column.push(&object, name)?,
+                None => column.push_nothing(),
+            }
+            self.turn.spend(py, 1);
+        }
+        let column = self.finish(py, name, column);
         self.add(py, name, column)
+    }
+
+    /// The columns of these names that any of the rows has, which are dicts; how many they are.
+    /// No rows have all of them.
+    fn add_rows(&mut self, names: &Bound<'_, PyList>, rows: &Bound<'_, PyList>) -> PyResult<usize> {
+        let py = rows.py();
+        let names: Vec<Bound<'_, PyString>> = names.extract()?;
+        let mut columns: Vec<_> = (names.iter())
+            .map(|name| Ok((name, name.to_str()?, Objects::new(rows.len()), rows.is_empty())))
+            .collect::<PyResult<_>>()?;
+        for row in rows {
+            let row = row.cast::<PyDict>()?;
+            for (key, name, column, is_there) in &mut columns {
+                match row.get_item(*key)? {
+                    Some(object) => {
+                        column.push(&object, name)?;
+                        *is_there = true;
+                    }
+                    None => column.push_nothing(),
+                }
+            }
+            self.turn.spend(py, names.len());
+        }
+        let mut found = 0;
+        for (_, name, column, _) in columns.into_iter().filter(|(.., is_there)| *is_there) {
+            let column = self.finish(py, name, column);
+            self.add(py, name, column)?;
+            found += 1;
+        }
+        Ok(found)
+    }
+
+    /// A column that Arrow holds: its pieces, at least one; each has `__arrow_c_array__`.
+    fn add_arrow(&mut self, name: &str, pieces: &Bound<'_, PyList>) -> PyResult<()> {
+        let arrays = pieces.iter().map(|piece| stream::import_array(&piece));
+        self.add_pieces(pieces.py(), name, arrays.collect::<PyResult<_>>()?)
     }
 
     fn __len__(&self) -> usize {
@@ -141,34 +179,46 @@ impl Columns {
 
 impl Columns {
     pub(crate) fn new(model: Arc<Model>, rows: usize) -> Self {
-        Self { model, rows, fields: Vec::new(), arrays: Vec::new(), turn: Turn::begin() }
+        Self { model, rows, fields: Vec::new(), pieces: Vec::new(), turn: Turn::begin() }
     }
 
-    /// All of them. The arrays are shared, not copied.
-    pub(crate) fn batch(&self, py: Python<'_>) -> PyResult<RecordBatch> {
-        let schema = Arc::new(Schema::new(self.fields.clone()));
-        let options = RecordBatchOptions::new().with_row_count(Some(self.rows));
-        let batch = RecordBatch::try_new_with_options(schema, self.arrays.clone(), &options);
-        batch.map_err(|error| errors::input(py, &error.to_string()))
-    }
-
-    fn add_view(&mut self, py: Python<'_>, name: &str, view: &View) -> PyResult<()> {
-        let column = view.column().ok_or_else(|| {
-            let message = format!(
-                "column `{name}`: values of type {}, expected numbers, booleans, times or text",
-                view.type_text
-            );
-            errors::column_type(py, name, &message)
-        })?;
-        self.add(py, name, column)
+    /// Takes all of them, cut where a piece of any column ends: slices, no copies. Whoever drops them
+    /// needs no interpreter to do so.
+    pub(crate) fn take(&mut self, py: Python<'_>) -> PyResult<(SchemaRef, Vec<RecordBatch>)> {
+        let schema = Arc::new(Schema::new(std::mem::take(&mut self.fields)));
+        let columns = std::mem::take(&mut self.pieces);
+        let mut ends = BTreeSet::from([self.rows]);
+        for pieces in &columns {
+            ends.extend(pieces.iter().scan(0, |end, piece| {
+                *end += piece.len();
+                Some(*end)
+            }));
+        }
+        let mut rests: Vec<_> = columns.iter().map(|pieces| Rest { pieces, taken: 0 }).collect();
+        let mut start = 0;
+        let batches = ends.into_iter().filter(|end| *end > 0 || self.rows == 0).map(|end| {
+            let rows = end - start;
+            start = end;
+            let arrays = rests.iter_mut().map(|rest| rest.take(rows)).collect();
+            let options = RecordBatchOptions::new().with_row_count(Some(rows));
+            RecordBatch::try_new_with_options(Arc::clone(&schema), arrays, &options)
+        });
+        let batches = batches.collect::<Result<_, _>>();
+        Ok((Arc::clone(&schema), batches.map_err(|error| errors::input(py, &error.to_string()))?))
     }
 
     fn add(&mut self, py: Python<'_>, name: &str, column: ArrayRef) -> PyResult<()> {
-        if column.len() != self.rows {
-            return Err(self.length(py, name, column.len()));
-        }
-        self.fields.push(Field::new(name, column.data_type().clone(), true));
-        self.arrays.push(column);
+        self.add_pieces(py, name, vec![column])
+    }
+
+    /// At least one piece; all are of one type.
+    fn add_pieces(&mut self, py: Python<'_>, name: &str, pieces: Vec<ArrayRef>) -> PyResult<()> {
+        let rows = pieces.iter().map(Array::len).sum();
+        let Some(first) = pieces.first().filter(|_| rows == self.rows) else {
+            return Err(self.length(py, name, rows));
+        };
+        self.fields.push(Field::new(name, first.data_type().clone(), true));
+        self.pieces.push(pieces);
         self.turn.give(py);
         Ok(())
     }
@@ -179,124 +229,47 @@ impl Columns {
     }
 
     fn objects(&mut self, name: &str, objects: &Bound<'_, PyList>) -> PyResult<ArrayRef> {
-        let (mut found, mut pool) = (Found::default(), Pool::default());
-        for (place, object) in objects.iter().enumerate() {
-            pool.push(&object, name, &mut found)?;
-            if (place + 1).is_multiple_of(OBJECTS_AT_ONCE) {
-                self.turn.give(objects.py());
-            }
+        let mut column = Objects::new(objects.len());
+        for object in objects {
+            column.push(&object, name)?;
+            self.turn.spend(objects.py(), 1);
         }
-        Ok(pool.column(found, |number| self.spell(name, number)))
+        Ok(self.finish(objects.py(), name, column))
     }
 
-    /// A number as the level of a column that it stands for.
-    fn spell(&self, name: &str, number: f64) -> String {
-        match self.model.schema().index_of(name) {
-            Some(place) => self.model.spell(place, number),
+    /// The column of all objects; numbers beside text are the levels that they stand for.
+    fn finish(&self, py: Python<'_>, name: &str, column: Objects) -> ArrayRef {
+        let model = &self.model;
+        let spell = |number: f64| match model.schema().index_of(name) {
+            Some(place) => model.spell(place, number),
             None => number.to_string(),
-        }
-    }
-}
-
-/// Which kinds of values a column of objects has.
-#[derive(Debug, Clone, Copy, Default)]
-struct Found {
-    text: bool,
-    number: bool,
-    flag: bool,
-}
-
-/// Objects of a column, each distinct one read once: equal text is most often the same object.
-#[derive(Debug, Default)]
-struct Pool {
-    /// By address. Who holds the objects keeps them alive, so no address comes twice.
-    places: HashMap<usize, u32, RandomState>,
-    values: Vec<Scalar<'static>>,
-    keys: Vec<u32>,
-}
-
-impl Pool {
-    fn push(&mut self, object: &Bound<'_, PyAny>, name: &str, found: &mut Found) -> PyResult<()> {
-        let address = object.as_ptr() as usize;
-        if let Some(place) = self.places.get(&address) {
-            self.keys.push(*place);
-            return Ok(());
-        }
-        let value = match scalar(object, name)?.into_owned() {
-            Scalar::Number(number) if number.is_nan() => Scalar::Nothing,
-            value => value,
         };
-        match value {
-            Scalar::Nothing => {}
-            Scalar::Text(_) => found.text = true,
-            Scalar::Number(_) => found.number = true,
-            Scalar::Bool(_) => found.flag = true,
-        }
-        let place = self.values.len() as u32;
-        self.places.insert(address, place);
-        self.values.push(value);
-        self.keys.push(place);
-        Ok(())
-    }
-
-    /// Text where there is any, else numbers or booleans.
-    fn column(self, found: Found, spell: impl Fn(f64) -> String) -> ArrayRef {
-        let each = || self.keys.iter().map(|key| *key as usize);
-        let values = &self.values;
-        match found {
-            Found { text: false, number: false, flag: true } => {
-                let mut column = BooleanBuilder::with_capacity(self.keys.len());
-                for key in each() {
-                    column.append_option(match values[key] {
-                        Scalar::Bool(flag) => Some(flag),
-                        _ => None,
-                    });
-                }
-                Arc::new(column.finish())
-            }
-            Found { text: false, flag: false, .. } => {
-                let mut column = Float64Builder::with_capacity(self.keys.len());
-                for key in each() {
-                    column.append_option(match values[key] {
-                        Scalar::Number(number) => Some(number),
-                        _ => None,
-                    });
-                }
-                Arc::new(column.finish())
-            }
-            _ => self.text(spell),
-        }
-    }
-
-    /// A dictionary of the distinct values, numbers and booleans spelled out.
-    fn text(self, spell: impl Fn(f64) -> String) -> ArrayRef {
-        let mut values = StringBuilder::new();
-        for value in &self.values {
-            match value {
-                Scalar::Nothing => values.append_null(),
-                Scalar::Text(text) => values.append_value(text),
-                Scalar::Bool(flag) => values.append_value(flag.to_string()),
-                Scalar::Number(number) => values.append_value(spell(*number)),
-            }
-        }
-        let values: StringArray = values.finish();
-        // Keys as narrow as can be: they are what a column of few levels weighs.
-        match values.len() {
-            0..=256 => keyed::<UInt8Type>(&self.keys, values),
-            257..=65_536 => keyed::<UInt16Type>(&self.keys, values),
-            _ => keyed::<UInt32Type>(&self.keys, values),
-        }
+        py.detach(|| column.finish(spell))
     }
 }
 
-/// A dictionary; a key of a value that is nothing is nothing.
-fn keyed<T: ArrowDictionaryKeyType>(keys: &[u32], values: StringArray) -> ArrayRef {
-    let keys: PrimitiveArray<T> = (keys.iter().map(|key| *key as usize))
-        .map(|key| T::Native::from_usize(key).filter(|_| values.is_valid(key)))
-        .collect();
-    match DictionaryArray::try_new(keys, Arc::new(values)) {
-        Ok(column) => Arc::new(column),
-        Err(error) => unreachable!("every key is a place: {error}"),
+/// What is left of a column's pieces.
+struct Rest<'c> {
+    pieces: &'c [ArrayRef],
+    /// Rows of the first one that are taken.
+    taken: usize,
+}
+
+impl Rest<'_> {
+    /// The next rows, which lie in one piece.
+    fn take(&mut self, rows: usize) -> ArrayRef {
+        while let [first, others @ ..] = self.pieces
+            && self.taken == first.len()
+            && !others.is_empty()
+        {
+            (self.pieces, self.taken) = (others, 0);
+        }
+        let start = self.taken;
+        self.taken += rows;
+        match &self.pieces[0] {
+            whole if rows == whole.len() => Arc::clone(whole),
+            piece => piece.slice(start, rows),
+        }
     }
 }
 
@@ -340,34 +313,35 @@ impl View {
     }
 
     /// The values along the first dimension, with the lengths and the strides of all.
-    fn open(
-        array: &Bound<'_, PyAny>,
+    fn open<'py>(
+        array: &Bound<'py, PyAny>,
         wrong: impl Fn(&str) -> PyErr,
     ) -> PyResult<(Self, Vec<usize>, Vec<isize>)> {
+        static ARRAY: PyOnceLock<Py<PyType>> = PyOnceLock::new();
         let py = array.py();
-        if !array.is_instance(&py.import("numpy")?.getattr("ndarray")?)? {
+        if !array.is_instance(ARRAY.import(py, "numpy", "ndarray")?)? {
             return Err(wrong("expected a numpy array"));
         }
-        let interface = array.getattr("__array_interface__")?;
+        let interface = array.getattr(intern!(py, "__array_interface__"))?;
         let interface = interface.cast::<PyDict>()?;
-        let entry = |key: &str| {
+        let entry = |key: &Bound<'py, PyString>| {
             let value = interface.get_item(key)?;
             value.ok_or_else(|| wrong(&format!("its interface has no `{key}`")))
         };
-        let shape: Vec<usize> = entry("shape")?.extract()?;
-        let type_text: String = entry("typestr")?.extract()?;
+        let shape: Vec<usize> = entry(intern!(py, "shape"))?.extract()?;
+        let type_text: String = entry(intern!(py, "typestr"))?.extract()?;
         let is_native = !type_text.starts_with('>') && cfg!(target_endian = "little");
         if !is_native {
             return Err(wrong(&format!("its byte order is foreign ({type_text})")));
         }
-        let address = entry("data")?;
+        let address = entry(intern!(py, "data"))?;
         let address: usize = address.cast::<PyTuple>()?.get_item(0)?.extract()?;
-        let strides: Vec<isize> = match interface.get_item("strides")? {
+        let strides: Vec<isize> = match interface.get_item(intern!(py, "strides"))? {
             Some(strides) if !strides.is_none() => strides.extract()?,
             // Side by side, the last dimension first.
             _ => {
                 let behind = |at: usize| shape[at + 1..].iter().product::<usize>();
-                (0..shape.len()).map(|at| (digits(&type_text) * behind(at)) as isize).collect()
+                (0..shape.len()).map(|at| (width(&type_text) * behind(at)) as isize).collect()
             }
         };
         let view = Self {
@@ -381,12 +355,12 @@ impl View {
     }
 
     /// The column that begins so many bytes further on.
-    fn moved(&self, bytes: isize) -> Self {
+    fn moved(&self, py: Python<'_>, bytes: isize) -> Self {
         let address = self.start.as_ptr().wrapping_offset(bytes);
         Self {
             start: NonNull::new(address).unwrap_or(self.start),
             type_text: Arc::clone(&self.type_text),
-            owner: Python::attach(|py| self.owner.clone_ref(py)),
+            owner: self.owner.clone_ref(py),
             ..*self
         }
     }
@@ -396,9 +370,12 @@ impl View {
         self.type_text.get(1..).unwrap_or_default()
     }
 
-    /// As an Arrow array; nothing where Arrow has no such type.
-    fn column(&self) -> Option<ArrayRef> {
-        Some(match self.code() {
+    /// As an Arrow array.
+    ///
+    /// # Errors
+    /// Arrow has no such type.
+    fn column(&self, py: Python<'_>, name: &str) -> PyResult<ArrayRef> {
+        Ok(match self.code() {
             "b1" => Arc::new(BooleanArray::new(self.flags(), None)),
             "f2" => self.numbers::<Float16Type>(),
             "f4" => self.numbers::<Float32Type>(),
@@ -415,7 +392,13 @@ impl View {
             "M8[ms]" => self.times::<TimestampMillisecondType>(),
             "M8[us]" => self.times::<TimestampMicrosecondType>(),
             "M8[ns]" => self.times::<TimestampNanosecondType>(),
-            _ => return None,
+            _ => {
+                let message = format!(
+                    "column `{name}`: values of type {}, expected numbers, booleans, times or text",
+                    self.type_text
+                );
+                return Err(errors::column_type(py, name, &message));
+            }
         })
     }
 
@@ -427,14 +410,25 @@ impl View {
         /// numpy's `NaT`.
         const NOTHING: i64 = i64::MIN;
         let values: ScalarBuffer<i64> = self.values();
-        let present: NullBuffer = values.iter().map(|value| *value != NOTHING).collect();
-        Arc::new(PrimitiveArray::<T>::new(values, Some(present)))
+        let present = BooleanBuffer::collect_bool(self.len, |row| values[row] != NOTHING);
+        Arc::new(PrimitiveArray::<T>::new(values, Some(NullBuffer::new(present))))
     }
 
     /// The bytes of booleans.
-    fn flags(&self) -> arrow_buffer::BooleanBuffer {
+    fn flags(&self) -> BooleanBuffer {
         let bytes: ScalarBuffer<u8> = self.values();
-        bytes.iter().map(|byte| *byte != 0).collect()
+        BooleanBuffer::collect_bool(self.len, |row| bytes[row] != 0)
+    }
+
+    /// An object of an array of objects; nothing where numpy has none.
+    fn object<'py>(&self, py: Python<'py>, row: usize) -> Option<Borrowed<'_, 'py, PyAny>> {
+        // SAFETY: numpy says that `len` pointers lie there, `stride` bytes apart. Each is null or an
+        // object that the array holds, since nobody changes it meanwhile: see `add_object_array`.
+        unsafe {
+            let at = self.start.as_ptr().offset(row as isize * self.stride);
+            let object = at.cast::<*mut pyo3::ffi::PyObject>().read_unaligned();
+            Borrowed::from_ptr_or_opt(py, object)
+        }
     }
 
     /// These codes as keys, -1 for nothing. Nothing where they are no places of the values.
@@ -444,13 +438,26 @@ impl View {
             values: &ArrayRef,
         ) -> Option<ArrayRef> {
             let codes: ScalarBuffer<T::Native> = view.values();
-            let n = values.len() as i64;
-            let is_place = |code: &T::Native| (-1..n).contains(&(*code).into());
-            if !codes.iter().all(is_place) {
+            let wide = |code: &T::Native| -> i64 { (*code).into() };
+            // Of the codes' own width, for the compiler to put side by side.
+            let first = codes.first().copied().unwrap_or_default();
+            let least =
+                codes.iter().fold(first, |least, code| if *code < least { *code } else { least });
+            let most =
+                codes.iter().fold(first, |most, code| if *code > most { *code } else { most });
+            let (least, most) = (wide(&least), wide(&most));
+            if codes.is_empty() {
+                // No code is wrong.
+            } else if least < -1 || most >= values.len() as i64 {
                 return None;
             }
-            let present: NullBuffer = codes.iter().map(|code| (*code).into() >= 0).collect();
-            let keys = PrimitiveArray::<T>::new(codes, Some(present));
+            let present = || {
+                NullBuffer::new(BooleanBuffer::collect_bool(codes.len(), |row| {
+                    wide(&codes[row]) >= 0
+                }))
+            };
+            let present = (least < 0).then(present);
+            let keys = PrimitiveArray::<T>::new(codes, present);
             let column = DictionaryArray::try_new(keys, Arc::clone(values)).ok()?;
             Some(Arc::new(column))
         }
@@ -489,8 +496,11 @@ impl View {
     }
 }
 
-/// The number in a type's text: bytes of a value.
-fn digits(type_text: &str) -> usize {
+/// Bytes of a value of a type: the number in its text.
+fn width(type_text: &str) -> usize {
+    if type_text.ends_with('O') {
+        return size_of::<usize>();
+    }
     let digits = type_text.chars().skip(2).take_while(char::is_ascii_digit);
     digits.collect::<String>().parse().unwrap_or(0)
 }

@@ -1,6 +1,6 @@
 //! `stemson._native`: what the Python package `stemson` stands on.
 //!
-//! Python's values come in (`columns`, `stream`, `row`), go through `stemson_mojo` and
+//! Python's values come in (`columns`, `objects`, `stream`, `row`), go through `stemson_mojo` and
 //! `stemson_batch`, and leave as typed columns (`answers`). The package in `python/stemson` knows
 //! data frames, this library knows arrays: it never imports pandas, polars or pyarrow.
 //!
@@ -19,6 +19,7 @@ mod answers;
 mod columns;
 mod errors;
 mod model;
+mod objects;
 mod options;
 mod row;
 mod stream;

@@ -243,10 +243,7 @@ impl Model {
         let asked =
             Asked::new(strict, contributions, leaf_assignment, staged, calibrated, distances)?;
         let (schema, batches): (SchemaRef, Vec<RecordBatch>) = match frame.cast::<Columns>() {
-            Ok(columns) => {
-                let batch = columns.borrow().batch(py)?;
-                (batch.schema(), vec![batch])
-            }
+            Ok(columns) => columns.borrow_mut().take(py)?,
             Err(_) => stream::import(frame)?,
         };
         let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
@@ -270,8 +267,11 @@ impl Model {
             threads: NonZeroUsize::new(threads).unwrap_or(NonZeroUsize::MIN),
             ..Job::default()
         };
-        let scored = py
-            .detach(|| stemson_batch::score_frame(&self.model, job, &schema, &batches, row_index));
+        let scored = py.detach(move || {
+            // With the batches, which take long to free.
+            let (schema, batches) = (schema, batches);
+            stemson_batch::score_frame(&self.model, job, &schema, &batches, row_index)
+        });
         let scored = scored.map_err(|error| errors::batch(py, &error))?;
         Ok(Answers { schema: scored.schema, tables: scored.tables, summary: scored.summary })
     }

@@ -1,14 +1,16 @@
-//! The Arrow C stream interface: record batches to and from other libraries, without a copy.
+//! Arrow's C interfaces: arrays and record batches from and to other libraries, without a copy.
 //!
-//! Source: the specifications of Arrow's C stream interface and of its capsules in Python.
+//! Source: the specifications of Arrow's C data and stream interfaces and of their capsules in Python.
 #![expect(unsafe_code, reason = "takes over the streams of other libraries")]
 
 use std::ffi::CStr;
 
+use arrow_array::ffi::{FFI_ArrowArray, FFI_ArrowSchema, from_ffi};
 use arrow_array::ffi_stream::{FFI_ArrowArrayStream, RecordBatchStreamReader};
-use arrow_array::{RecordBatch, RecordBatchIterator, RecordBatchReader};
+use arrow_array::{ArrayRef, RecordBatch, RecordBatchIterator, RecordBatchReader, make_array};
 use arrow_schema::SchemaRef;
 use pyo3::exceptions::PyTypeError;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 
@@ -33,6 +35,23 @@ pub(crate) fn import(object: &Bound<'_, PyAny>) -> PyResult<(SchemaRef, Vec<Reco
     // A stream may compute its batches, and may call Python to do so.
     let batches = py.detach(|| reader.collect::<Result<Vec<_>, _>>()).map_err(broken)?;
     Ok((schema, batches))
+}
+
+/// An array of anything that has `__arrow_c_array__`.
+pub(crate) fn import_array(object: &Bound<'_, PyAny>) -> PyResult<ArrayRef> {
+    let py = object.py();
+    let capsules = object.call_method0(intern!(py, "__arrow_c_array__"))?;
+    let (schema, array): (Bound<'_, PyAny>, Bound<'_, PyAny>) = capsules.extract()?;
+    let (schema, array) = (schema.cast::<PyCapsule>()?, array.cast::<PyCapsule>()?);
+    let schema = schema.pointer_checked(Some(c"arrow_schema"))?.cast::<FFI_ArrowSchema>();
+    let array = array.pointer_checked(Some(c"arrow_array"))?.cast::<FFI_ArrowArray>();
+    // SAFETY: capsules of these names hold such structures, says the interface. The array is moved
+    // out as above; the schema is read while its capsule lives.
+    let data = unsafe { from_ffi(FFI_ArrowArray::from_raw(array.as_ptr()), schema.as_ref()) };
+    let mut data = data.map_err(|error| errors::input(py, &format!("an Arrow array: {error}")))?;
+    // Other libraries need not align as Rust does.
+    data.align_buffers();
+    Ok(make_array(data))
 }
 
 /// A capsule that gives these batches once.

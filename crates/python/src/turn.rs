@@ -7,7 +7,11 @@ use pyo3::Python;
 
 /// The time since the interpreter was last left to others.
 #[derive(Debug)]
-pub(crate) struct Turn(Instant);
+pub(crate) struct Turn {
+    since: Instant,
+    /// Objects that were read since the time was looked at.
+    objects: usize,
+}
 
 /// As long the interpreter may be kept.
 const KEPT_MAX: Duration = Duration::from_micros(500);
@@ -16,17 +20,30 @@ const KEPT_MAX: Duration = Duration::from_micros(500);
 /// the other is awake, and wakes it for nothing each time.
 const AWAKE: Duration = Duration::from_micros(20);
 
+/// Objects that are read before the time is looked at: some 20 us.
+const OBJECTS_AT_ONCE: usize = 1024;
+
 impl Turn {
     pub(crate) fn begin() -> Self {
-        Self(Instant::now())
+        Self { since: Instant::now(), objects: 0 }
+    }
+
+    /// Counts objects that were read, and gives when they are many.
+    #[inline]
+    pub(crate) fn spend(&mut self, py: Python<'_>, objects: usize) {
+        self.objects += objects;
+        if self.objects >= OBJECTS_AT_ONCE {
+            self.objects = 0;
+            self.give(py);
+        }
     }
 
     /// Leaves the interpreter to whoever waits for it, where it was kept for long.
     pub(crate) fn give(&mut self, py: Python<'_>) {
-        if self.0.elapsed() < KEPT_MAX {
+        if self.since.elapsed() < KEPT_MAX {
             return;
         }
         py.detach(|| thread::sleep(AWAKE));
-        self.0 = Instant::now();
+        self.since = Instant::now();
     }
 }

@@ -546,21 +546,55 @@ def test_arrow_columns_of_a_dict(gbm, frame, expected):
     assert gbm.predict({**columns, "c0": pyarrow.array(flags)})["no"].tolist() == plain["no"].tolist()
 
 
-def test_broken_promises_of_arrow_are_errors(gbm, frame):
-    table = pyarrow.Table.from_pandas(frame)
+def text_of(kind, bytes_of, *buffers):
+    """An array of text whose buffers nobody has looked at."""
+    buffers = [None, *(pyarrow.py_buffer(numpy.asarray(it)) for it in buffers), pyarrow.py_buffer(bytes_of)]
+    return pyarrow.Array.from_buffers(kind, 2, buffers)
+
+
+BROKEN = {
+    "no UTF-8": text_of(pyarrow.string(), b"\xff" * 2, numpy.arange(3, dtype="i4")),
+    "long and no UTF-8": text_of(pyarrow.string(), b"\xff" * 40, numpy.array([0, 20, 40], "i4")),
+    "text that ends before it begins": text_of(pyarrow.string(), b"abc", numpy.array([0, 3, 1], "i4")),
+    "text before its buffer": text_of(pyarrow.string(), b"abc", numpy.array([0, -2, 3], "i4")),
+    "views out of their buffer": text_of(
+        pyarrow.string_view(), b"abc", numpy.array([[20, 0, 0, 0], [20, 0, 7, 0]], "i4")
+    ),
+    "keys beyond the dictionary": pyarrow.DictionaryArray.from_arrays(
+        pyarrow.array([0, 7], "int32"), pyarrow.array(["a"]), safe=False
+    ),
+    "keys before the dictionary": pyarrow.DictionaryArray.from_arrays(
+        pyarrow.array([0, -1], "int8"), pyarrow.array(["a"]), safe=False
+    ),
+    "a dictionary of no UTF-8": pyarrow.DictionaryArray.from_arrays(
+        pyarrow.array([0, 1], "int8"),
+        text_of(pyarrow.string(), b"\xff" * 2, numpy.arange(3, dtype="i4")),
+        safe=False,
+    ),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_broken_promises_of_arrow_are_errors(gbm, frame, what):
+    table = pyarrow.Table.from_pandas(frame.iloc[:2])
     place = table.schema.get_field_index("c0")
-    offsets = numpy.arange(len(frame) + 1, dtype="int32")
-    text = pyarrow.Array.from_buffers(
-        pyarrow.string(), len(frame), [None, pyarrow.py_buffer(offsets), pyarrow.py_buffer(b"\xff" * len(frame))]
-    )
-    keys = pyarrow.DictionaryArray.from_arrays(
-        pyarrow.array([7] * len(frame), "int32"), pyarrow.array(["a"]), safe=False
-    )
-    for column in (text, keys):
-        with pytest.raises(stemson.InputError, match="column `c0`"):
-            gbm.predict(table.set_column(place, "c0", column))
+    with pytest.raises(stemson.InputError, match="column `c0`"):
+        gbm.predict(table.set_column(place, "c0", BROKEN[what]))
     # What nobody reads may be what it is.
-    gbm.predict(table.append_column("stranger", text))
+    gbm.predict(table.append_column("stranger", BROKEN[what]))
+
+
+def test_pieces_of_columns_end_where_they_like(gbm, frame, expected):
+    def cut(name, ends):
+        array = pyarrow.array(numeric(frame)[name])
+        cuts = zip([0, *ends], [*ends, len(array)])
+        pieces = pyarrow.chunked_array([array.slice(a, b - a) for a, b in cuts], array.type)
+        return pandas.Series(pandas.arrays.ArrowExtensionArray(pieces))
+
+    pieces = {"n00": cut("n00", [3, 3, 11]), "n01": cut("n01", [0, 7]), "c0": cut("c0", [7, 100])}
+    pandas.testing.assert_frame_equal(gbm.predict(frame.assign(**pieces)), expected)
+    none = pandas.Series(pandas.arrays.ArrowExtensionArray(pyarrow.chunked_array([], "double")))
+    assert len(gbm.predict(frame.iloc[:0].assign(n00=none))) == 0
 
 
 def test_a_column_or_a_row_is_no_frame(gbm, frame):

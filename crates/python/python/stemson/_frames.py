@@ -79,17 +79,22 @@ def _wanted(model: _native.Model, names: Iterable[Any], offset: str | None) -> l
     return wanted
 
 
-def columns_of(answers: _native.Answers) -> dict[str, Any]:
-    """The answers as numpy arrays by name; text as an array of objects."""
+def columns_of(
+    answers: _native.Answers, text: Callable[[_native.Answers, int], Any] | None = None
+) -> dict[str, Any]:
+    """The answers as numpy arrays by name; text as an array of objects, or as `text` makes it."""
     import numpy
 
     columns: dict[str, Any] = {}
     for index, name in enumerate(answers.names):
-        if answers.is_text(index):
+        if text is not None and answers.is_text(index):
+            columns[name] = text(answers, index)
+        elif answers.is_text(index):
             columns[name] = numpy.empty(len(answers), dtype=object)
             answers.fill(index, columns[name])
         else:
-            columns[name] = numpy.asarray(answers.column(index))
+            # A copy may be written to.
+            columns[name] = numpy.array(answers.column(index))
     return columns
 
 
@@ -104,27 +109,77 @@ def _lists(answers: _native.Answers) -> list[list[Any]]:
 def _pandas(model: _native.Model, frame: Any, offset: str | None) -> tuple[Source, Give]:
     import pandas
 
-    wanted = _wanted(model, frame.columns, offset)
+    names = frame.columns.tolist()
+    wanted = set(_wanted(model, names, offset))
     source = model.frame(len(frame))
-    for name in wanted:
-        _series(source, name, frame[name])
+    for place, name in enumerate(names):
+        if name in wanted:
+            _values(source, name, _column_of(frame, place))
 
     def give(answers: _native.Answers) -> Any:
-        return pandas.DataFrame(columns_of(answers), index=frame.index)
+        columns = columns_of(answers, _pandas_text if _has_text_of_arrow(answers) else None)
+        return pandas.DataFrame(columns, index=frame.index, copy=False)
 
     return source, give
 
 
-def _series(source: _native.Columns, name: str, series: Any) -> None:
-    """Adds a column of pandas, by the kind of its values."""
+def _column_of(frame: Any, place: int) -> Any:
+    """A column of pandas without a Series around it, which takes longer than to read 64 rows."""
+    read = getattr(frame, "_get_column_array", None)
+    return read(place) if read else _array_of(frame.iloc[:, place])
+
+
+def _array_of(series: Any) -> Any:
+    """A numpy array, or one of pandas' own."""
     import numpy
+
+    return series.to_numpy() if isinstance(series.dtype, numpy.dtype) else series.array
+
+
+def _has_text_of_arrow(answers: _native.Answers) -> bool:
+    """Whether pandas would look at so many texts to find out that they are text."""
     import pandas
 
-    dtype = series.dtype
+    is_long = len(answers) >= 4_096 and "pyarrow" in sys.modules
+    return is_long and isinstance(pandas.Series([""]).dtype, pandas.StringDtype)
+
+
+def _pandas_text(answers: _native.Answers, index: int) -> Any:
+    """A column of text as pandas 3 has it, from the dictionary that it is."""
+    import pandas
+    import pyarrow
+
+    column = pyarrow.table(answers).column(index)
+    if column.null_count == len(column):
+        # Nothing at all is no text to pandas.
+        return [None] * len(column)
+    return pandas.array(column.combine_chunks().cast(pyarrow.large_string()), dtype="str")
+
+
+def _values(source: _native.Columns, name: str, values: Any) -> None:
+    """Adds a column of pandas, by the kind of its values."""
+    import numpy
+
+    dtype = values.dtype
+    if not isinstance(dtype, numpy.dtype):
+        _extension(source, name, values)
+        return
+    if not isinstance(values, numpy.ndarray):
+        values = values.to_numpy()
+    # A column of NaT alone says nothing of its type.
+    if dtype.kind == "M" and numpy.isnat(values).all():
+        source.add_objects(name, [None] * len(values))
+    else:
+        _array(source, name, values)
+
+
+def _extension(source: _native.Columns, name: str, array: Any) -> None:
+    """A column with a type of pandas' own."""
+    import pandas
+
+    dtype = array.dtype
     if isinstance(dtype, pandas.CategoricalDtype):
-        categories = series.cat.categories
-        codes = numpy.ascontiguousarray(series.cat.codes.to_numpy())
-        source.add_codes(name, codes, categories.astype(object).tolist())
+        source.add_codes(name, array.codes, array.categories.astype(object).tolist())
     elif isinstance(dtype, pandas.PeriodDtype):
         raise ColumnTypeError(
             f"column `{name}` has periods ({dtype}), expected times: say .dt.to_timestamp()",
@@ -136,23 +191,17 @@ def _series(source: _native.Columns, name: str, series: Any) -> None:
             " if the levels are spelled so",
             column=name,
         )
-    elif pandas.api.types.is_datetime64_any_dtype(dtype) and series.isna().all():
-        # What pandas makes of a column of NaT alone, which says nothing of its type.
-        source.add_objects(name, [None] * len(series))
-    elif isinstance(dtype, numpy.dtype):
-        _array(source, name, series.to_numpy())
     elif isinstance(dtype, pandas.DatetimeTZDtype):
         # An instant, whatever its zone.
-        _array(source, name, series.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy())
-    elif _is_masked(series.array):
-        values, missing = series.array._data, series.array._mask
-        source.add_masked(name, values, missing)
-    elif hasattr(series.array, "__arrow_array__") and "pyarrow" in sys.modules:
-        _arrow_column(source, name, series.array.__arrow_array__())
+        _values(source, name, array.tz_convert(None))
+    elif _is_masked(array):
+        source.add_masked(name, array._data, array._mask)
+    elif hasattr(array, "__arrow_array__") and "pyarrow" in sys.modules:
+        _arrow_column(source, name, array.__arrow_array__())
     elif isinstance(dtype, pandas.SparseDtype):
-        _array(source, name, series.sparse.to_dense().to_numpy())
+        _array(source, name, array.to_dense())
     else:
-        source.add_objects(name, series.to_numpy(dtype=object, na_value=None).tolist())
+        source.add_objects(name, array.to_numpy(dtype=object, na_value=None).tolist())
 
 
 def _is_masked(array: Any) -> bool:
@@ -163,33 +212,11 @@ def _is_masked(array: Any) -> bool:
 
 
 def _arrow_column(source: _native.Columns, name: str, column: Any) -> None:
-    """A column of pandas that pyarrow holds."""
+    """A column that pyarrow holds: as it lies there, in one piece or several."""
     import pyarrow
 
-    is_chunked = isinstance(column, pyarrow.ChunkedArray)
-    if pyarrow.types.is_dictionary(column.type):
-        column = column.combine_chunks() if is_chunked else column
-        # Keys may be unsigned.
-        codes = column.indices.cast("int64").fill_null(-1).to_numpy(zero_copy_only=False)
-        source.add_codes(name, codes, column.dictionary.to_pylist())
-        return
-    types, kind = pyarrow.types, column.type
-    is_array = (
-        types.is_integer(kind)
-        or types.is_floating(kind)
-        or types.is_timestamp(kind)
-        or types.is_date(kind)
-        or (types.is_boolean(kind) and column.null_count == 0)
-    )
-    if is_array:
-        # Nulls become NaN and NaT.
-        values = column.to_numpy(**({} if is_chunked else {"zero_copy_only": False}))
-        _array(source, name, values)
-    elif types.is_string(kind) or types.is_large_string(kind) or kind == "string_view":
-        # Equal text becomes one object, which is read once.
-        _arrow_column(source, name, column.cast("large_string").dictionary_encode())
-    else:
-        source.add_objects(name, column.to_pylist())
+    pieces = column.chunks if isinstance(column, pyarrow.ChunkedArray) else [column]
+    source.add_arrow(name, pieces or [pyarrow.array([], column.type)])
 
 
 # numpy
@@ -214,9 +241,9 @@ def _array(source: _native.Columns, name: str, values: Any) -> None:
         unit = numpy.datetime_data(values.dtype)
         if unit not in (("s", 1), ("ms", 1), ("us", 1), ("ns", 1)):
             values = values.astype("M8[ms]")
-        source.add_array(name, values.astype(values.dtype.newbyteorder("="), copy=False))
+        source.add_array(name, _native_order(values))
     elif kind in "fiub" and values.dtype.itemsize <= 8:
-        source.add_array(name, values.astype(values.dtype.newbyteorder("="), copy=False))
+        source.add_array(name, _native_order(values))
     elif kind == "f":
         source.add_array(name, values.astype("f8"))
     else:
@@ -225,6 +252,11 @@ def _array(source: _native.Columns, name: str, values: Any) -> None:
             " or text",
             column=name,
         )
+
+
+def _native_order(values: Any) -> Any:
+    """The same in this machine's order of bytes."""
+    return values if values.dtype.isnative else values.astype(values.dtype.newbyteorder("="))
 
 
 def _numpy(model: _native.Model, array: Any, offset: str | None) -> tuple[Source, Give]:
@@ -343,10 +375,7 @@ def _dict(
         arrays += _column(source, name, data[name])
 
     def give(answers: _native.Answers) -> Any:
-        if not arrays:
-            return dict(zip(answers.names, _lists(answers)))
-        # A copy may be written to.
-        return {name: values.copy() for name, values in columns_of(answers).items()}
+        return columns_of(answers) if arrays else dict(zip(answers.names, _lists(answers)))
 
     return source, give
 
@@ -360,7 +389,8 @@ def _column(source: _native.Columns, name: str, values: Any) -> bool:
     if kind == "pandas":
         import pandas
 
-        _series(source, name, values if isinstance(values, pandas.Series) else pandas.Series(values))
+        series = values if isinstance(values, pandas.Series) else pandas.Series(values)
+        _values(source, name, _array_of(series))
     elif kind == "numpy":
         _array(source, name, values)
     elif kind in ("polars", "pyarrow"):
@@ -374,18 +404,33 @@ def _column(source: _native.Columns, name: str, values: Any) -> bool:
 def _rows(
     model: _native.Model, rows: Sequence[Any], offset: str | None
 ) -> tuple[Source, Give]:
-    names: dict[str, None] = {}
-    for place, row in enumerate(rows):
-        if not isinstance(row, Mapping):
-            raise InputError(f"row {place} is {type(row).__name__}, expected a dict")
-        names.update(dict.fromkeys(row))
-    # No rows lack no column.
-    wanted = _wanted(model, names, offset) if rows else model.names
+    rows = [row if type(row) is dict else _row(place, row) for place, row in enumerate(rows)]
+    if model.is_open:
+        names = _wanted(model, _keys(rows), offset) if rows else []
+    else:
+        known = [*model.names, offset] if offset else model.names
+        names = list(dict.fromkeys(known))
     source = model.frame(len(rows))
-    for name in wanted:
-        source.add_objects(name, [row.get(name) for row in rows])
+    found = source.add_rows(names, rows)
+    if rows and not found:
+        # Says which there are instead.
+        _wanted(model, _keys(rows), offset)
 
     def give(answers: _native.Answers) -> Any:
         return [dict(zip(answers.names, row)) for row in zip(*_lists(answers))]
 
     return source, give
+
+
+def _row(place: int, row: Any) -> dict[Any, Any]:
+    if not isinstance(row, Mapping):
+        raise InputError(f"row {place} is {type(row).__name__}, expected a dict")
+    return dict(row)
+
+
+def _keys(rows: list[dict[Any, Any]]) -> dict[Any, None]:
+    """All keys of the rows, in their order."""
+    names: dict[Any, None] = {}
+    for row in rows:
+        names.update(dict.fromkeys(row))
+    return names

@@ -254,8 +254,6 @@ class Model:
             threads=threads,
             row_index=row_index,
         )
-        # What was read is not needed beside the answers.
-        del source
         missing = answers.summary["missing"]
         if missing:
             names = ", ".join(f"`{name}`" for name in missing)
@@ -312,5 +310,3 @@ def _read(path: str | None, digest: str) -> bytes:
 
 def _open(path: str, digest: str, genmodel_quirks: bool) -> Model:
     return Model(_read(path, digest), path, genmodel_quirks).by_path()
-
-

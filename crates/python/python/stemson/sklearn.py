@@ -26,10 +26,13 @@ class _Mojo(BaseEstimator):  # type: ignore[misc]
         """The model, loaded."""
         if isinstance(self.model, Model):
             return self.model
-        loaded: Model | None = self.__dict__.get("_loaded")
-        if loaded is None:
-            loaded = self._loaded = load(self.model)
-        return loaded
+        # The path may be another one since: `set_params`.
+        path, loaded = self.__dict__.get("_loaded", (None, None))
+        if loaded is None or path != self.model:
+            loaded = load(self.model)
+            self._loaded = (self.model, loaded)
+        model: Model = loaded
+        return model
 
     def __sklearn_is_fitted__(self) -> bool:
         return True
