@@ -197,7 +197,8 @@ def frame(kind, path, file):
     before = memory("VmRSS")
     given = model.predict(data)
     more = memory("VmHWM") - before
-    read, native, give = parts(model, data)
+    # One thread, as that which scores alone.
+    read, native, give = parts(model, data, threads=1)
     say(rows=len(given), read=read, native=native, give=give, peak=more, output=size(given))
 
 
@@ -222,22 +223,29 @@ async def lags(seconds, work):
 
 
 def loop(path):
+    import pandas
     model = stemson.load(path)
     rows = rows_beside(path)[:64]
+    few = pandas.DataFrame(rows)
     seconds = float(os.environ.get("SECONDS", "6"))
 
-    async def work():
+    async def dicts():
         assert len(await model.apredict(rows)) == 64
 
-    async def both():
-        await work()
-        idle, busy, requests = [], [], 0
+    async def frames():
+        assert len(await model.apredict(few)) == 64
+
+    async def turns():
+        late = {"idle": [], "dicts": [], "frames": []}
+        requests = 0
         for _ in range(3):
-            idle.append((await lags(seconds / 3, None))[0])
-            late, n = await lags(seconds, work)
-            busy.append(late)
-            requests += n
-        return np.concatenate(idle), np.concatenate(busy), requests
+            late["idle"].append((await lags(seconds / 3, None))[0])
+            for name, work in (("dicts", dicts), ("frames", frames)):
+                await work()
+                found, n = await lags(seconds, work)
+                late[name].append(found)
+                requests += n
+        return {name: np.concatenate(found) for name, found in late.items()}, requests
 
     async def long():
         """While one frame is read that takes a second."""
@@ -247,18 +255,17 @@ def loop(path):
         await task
         return np.concatenate(late)
 
-    import pandas
     large = pandas.DataFrame(rows_beside(path) * 5_000).astype(object)
-    idle, busy, requests = asyncio.run(both())
-    large_late = np.concatenate([asyncio.run(long()) for _ in range(ROUNDS)])
-    say(large_rows=len(large), timers_large=len(large_late), late_large=int((large_late > 1).sum()))
-    say(requests=requests, timers=len(busy), late=int((busy > 1).sum()), late_idle=int((idle > 1).sum()),
-        timers_idle=len(idle))
-    for name, values in (("idle", idle), ("busy", busy), ("large", large_late)):
+    late, requests = asyncio.run(turns())
+    late["large"] = np.concatenate([asyncio.run(long()) for _ in range(ROUNDS)])
+    say(requests=requests, large_rows=len(large))
+    for name, values in late.items():
         for share in (50, 99, 99.9):
             say(**{f"{name}_{share}": float(np.percentile(values, share))})
-    read, native, give = np.min([parts(model, rows, threads=1) for _ in range(20)], axis=0)
-    say(read=read, native=native, give=give)
+        say(**{f"{name}_over": 100 * float((values > 1).mean())})
+    for name, data in (("dicts", rows), ("frames", few)):
+        read, native, give = np.min([parts(model, data, threads=1) for _ in range(20)], axis=0)
+        say(**{f"{name}_read": read, f"{name}_native": native, f"{name}_give": give})
 
 
 def threads(path):
