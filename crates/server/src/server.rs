@@ -252,11 +252,11 @@ impl Server {
             .map_err(RunError::Runtime)?;
         let prediction_log = Arc::clone(&self.context.prediction_log);
         let exporter = self.context.exporter.clone();
-        let (store, bench) = (Arc::downgrade(&self.context.store), Arc::downgrade(&self.bench));
+        let (folder, bench) = (self.context.store.presence(), Arc::downgrade(&self.bench));
         let served = runtime.block_on(self.serve(shutdown));
         // A swap under way shall not hold up the end.
         runtime.shutdown_background();
-        let_go(&store, &bench);
+        let_go(&folder, &bench);
         prediction_log.close();
         if let Some(exporter) = exporter {
             exporter.close();
@@ -377,11 +377,11 @@ fn open_listeners(
 /// Waits until the loading thread, which ends by itself, has let go of the data folder: whoever starts
 /// anew at once shall find it free. On a busy machine that thread, the nicest of all, may be long in
 /// getting there. A swap under way holds up the end for a moment only.
-fn let_go(store: &Weak<Store>, bench: &Weak<Bench>) {
+fn let_go(folder: &Weak<()>, bench: &Weak<Bench>) {
     const PATIENCE: Duration = Duration::from_secs(30);
     const OF_A_SWAP: Duration = Duration::from_secs(1);
     let begun = Instant::now();
-    while store.strong_count() > 0 {
+    while folder.strong_count() > 0 {
         let swaps = bench.upgrade().is_some_and(|bench| bench.is_busy());
         if begun.elapsed() > if swaps { OF_A_SWAP } else { PATIENCE } {
             return;
