@@ -147,22 +147,36 @@ impl<'a> Fields<'a> {
         Some(Number { value, last })
     }
 
-    pub(crate) fn next(&mut self) -> Result<Field<'a>, BadQuote> {
+    /// The next field and whether it is the record's last, if it stands there as it is; else it is
+    /// still to come.
+    #[inline]
+    pub(crate) fn plain(&mut self) -> Option<(&'a str, bool)> {
         let rest = self.rest();
         if rest.as_bytes().first() == Some(&b'"') {
-            return self.quoted(rest.get(1..).unwrap_or_default());
+            return None;
         }
         let end = stop(rest.as_bytes(), self.delimiter);
-        let (text, behind) = rest.split_at_checked(end).unwrap_or_default();
+        let (text, behind) = rest.split_at_checked(end)?;
         let (last, passed) = match behind.as_bytes() {
             [byte, ..] if *byte == self.delimiter => (false, 1),
             [b'\n', ..] | [b'\r'] => (true, 1),
             [b'\r', b'\n', ..] => (true, 2),
-            [b'\r', ..] => return Ok(self.with_returns(rest)),
+            [b'\r', ..] => return None,
             _ => (true, 0),
         };
         self.at = self.at.saturating_add(end).saturating_add(passed);
-        Ok(Field { text: Cow::Borrowed(text), last })
+        Some((text, last))
+    }
+
+    pub(crate) fn next(&mut self) -> Result<Field<'a>, BadQuote> {
+        if let Some((text, last)) = self.plain() {
+            return Ok(Field { text: Cow::Borrowed(text), last });
+        }
+        let rest = self.rest();
+        match rest.strip_prefix('"') {
+            Some(inside) => self.quoted(inside),
+            None => Ok(self.with_returns(rest)),
+        }
     }
 
     /// A field with carriage returns in it, that are none of its characters.

@@ -189,8 +189,10 @@ pub(crate) struct Plan {
 #[derive(Debug)]
 pub(crate) struct CsvField {
     pub(crate) target: Target,
-    /// The numeric column that its text goes to and to nowhere else: a plain number is read on the way.
-    pub(crate) number: Option<usize>,
+    /// The column that its text goes to as it stands, and to nowhere else.
+    pub(crate) only: Option<usize>,
+    /// That one is numeric: a plain number is read on the way.
+    pub(crate) is_number: bool,
 }
 
 #[derive(Debug)]
@@ -247,11 +249,12 @@ impl Plan {
                 }
                 ignored.push(name.clone());
             }
-            let is_number =
-                |column: &usize| names.schema().columns()[*column].kind == Kind::Numeric;
-            let number = target.column.filter(is_number);
-            let number = number.filter(|_| target.kept.is_none() && names.na_words.is_empty());
-            fields.push(CsvField { target, number });
+            let goes_as_it_stands =
+                target.kept.is_none() && names.na_words.is_empty() && !names.are_words();
+            let only = target.column.filter(|_| goes_as_it_stands);
+            let kind = |column: usize| names.schema().columns()[column].kind;
+            let is_number = only.is_some_and(|column| kind(column) == Kind::Numeric);
+            fields.push(CsvField { target, only, is_number });
         }
         let records = Records::Csv { delimiter, fields };
         Ok((Self { source_name, names, records }, filled, ignored))

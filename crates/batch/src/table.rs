@@ -152,26 +152,33 @@ impl<'a> Table<'a> {
             loop {
                 let field = fields.get(found);
                 found += 1;
-                let number = field.and_then(|field| field.number);
-                let last = match number.and_then(|column| Some((column, text.number()?))) {
-                    Some((column, number)) => {
-                        if let Some(value) = number.value {
-                            rows.set(row, column, Cell::Number(value));
-                        }
-                        number.last
+                let only = field.and_then(|field| field.only);
+                let last = if let Some(column) = only
+                    && field.is_some_and(|field| field.is_number)
+                    && let Some(number) = text.number()
+                {
+                    if let Some(value) = number.value {
+                        rows.set(row, column, Cell::Number(value));
                     }
-                    None => {
-                        let next = text.next().map_err(|BadQuote| Fault {
-                            at: start,
-                            mistake: Mistake::AfterQuote(found),
-                        })?;
-                        if let Some(field) = field
-                            && !next.text.is_empty()
-                        {
-                            self.put(row, field.target, Value::Text(next.text), names, rows);
-                        }
-                        next.last
+                    number.last
+                } else if let Some(column) = only
+                    && let Some((cell, last)) = text.plain()
+                {
+                    if !cell.is_empty() {
+                        rows.set(row, column, Cell::Text(cell));
                     }
+                    last
+                } else {
+                    let next = text.next().map_err(|BadQuote| Fault {
+                        at: start,
+                        mistake: Mistake::AfterQuote(found),
+                    })?;
+                    if let Some(field) = field
+                        && !next.text.is_empty()
+                    {
+                        self.put(row, field.target, Value::Text(next.text), names, rows);
+                    }
+                    next.last
                 };
                 if last {
                     break;
