@@ -24,7 +24,6 @@ use crate::auth::{Caller, Visitor, need};
 use crate::context::Context;
 use crate::error::Refusal;
 use crate::grpc;
-use crate::intake;
 use crate::linger::Marks;
 use crate::otlp::Answered;
 use crate::pace::{Pace, Watch};
@@ -113,7 +112,8 @@ where
     let (version, is_grpc) = (request.version(), grpc::is_grpc(request.headers()));
     let is_expecting = request.headers().contains_key(header::EXPECT);
     let (head, body) = request.into_parts();
-    let length = intake::content_length(&head.headers);
+    // As the body is framed, whatever the head says beside that.
+    let length = body.size_hint().exact();
     // A stream waits for what its caller will ask next.
     let is_stream = is_grpc && grpc::is_stream(head.uri.path());
     let least = context.limits().body_bytes_per_second_min;
