@@ -76,7 +76,8 @@ impl Rival {
 fn environment(word: &str, packages: &[&str]) -> Result<PathBuf, Failure> {
     let folder = cache()?.join(format!("serve-{word}"));
     let (done, wanted) = (folder.join("installed.txt"), packages.join(" "));
-    if fs::read_to_string(&done).is_ok_and(|found| found == wanted) {
+    let is_there = folder.join("bin/python").exists();
+    if is_there && fs::read_to_string(&done).is_ok_and(|found| found == wanted) {
         return Ok(folder);
     }
     let mut make = Command::new("python3");
