@@ -29,6 +29,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderName, header};
+use axum::middleware::map_response;
 use axum::response::Response;
 use axum::routing::any;
 
@@ -53,14 +54,17 @@ pub(crate) fn router(context: &Arc<Context>) -> Result<Router, tonic_reflection:
             .register_encoded_file_descriptor_set(DESCRIBED)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
-    Ok(Router::new()
-        .route("/inference.GRPCInferenceService/{method}", any(call))
+    let ready_made = Router::new()
         .route_service("/grpc.health.v1.Health/{method}", health::service(Arc::clone(context)))
         .route_service("/grpc.reflection.v1.ServerReflection/{method}", reflection().build_v1()?)
         .route_service(
             "/grpc.reflection.v1alpha.ServerReflection/{method}",
             reflection().build_v1alpha()?,
         )
+        .layer(map_response(async |response| status::blame_caller(response)));
+    Ok(Router::new()
+        .route("/inference.GRPCInferenceService/{method}", any(call))
+        .merge(ready_made)
         .fallback(async |request: Request| not_here(&request))
         .with_state(Arc::clone(context)))
 }

@@ -1,8 +1,10 @@
 //! How a refusal is said in gRPC: its code, the text that HTTP says too, and when to come back.
 
 use axum::body::Body;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
+use http_body_util::BodyExt as _;
+use hyper::body::Frame;
 use stemson_serving::ShedReason;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::{Code, Status};
@@ -44,6 +46,33 @@ fn is_hopeless(refusal: &Refusal) -> bool {
 /// The refusal as the whole answer.
 pub(crate) fn render(refusal: &Refusal) -> Response {
     of(refusal).into_http::<Body>()
+}
+
+/// The answer of a service that has no mistakes of its own: what its library calls INTERNAL is a message
+/// that it could not read.
+pub(super) fn blame_caller(response: Response) -> Response {
+    let mut response = response.map(|body| {
+        Body::new(body.map_frame(|frame| match frame.into_trailers() {
+            Ok(mut trailers) => {
+                blame(&mut trailers);
+                Frame::trailers(trailers)
+            }
+            Err(frame) => frame,
+        }))
+    });
+    blame(response.headers_mut());
+    response
+}
+
+fn blame(headers: &mut HeaderMap) {
+    let status = headers.get_mut(Status::GRPC_STATUS);
+    if let Some(status) = status.filter(|status| **status == number(Code::Internal)) {
+        *status = number(Code::InvalidArgument);
+    }
+}
+
+fn number(code: Code) -> HeaderValue {
+    HeaderValue::from(code as i32)
 }
 
 fn code(status: StatusCode) -> Code {

@@ -378,6 +378,24 @@ fn damaged_messages_are_the_callers_fault() {
 }
 
 #[test]
+fn what_health_and_reflection_cannot_read_is_the_callers_fault() {
+    let serving = churn();
+    let mut caller = Caller::connect(&serving);
+    let compressed = [1, 0, 0, 0, 1, 7].to_vec();
+    // A stream of reflection ends where it cannot be read.
+    for (method, status) in [
+        ("/grpc.health.v1.Health/Check", 3),
+        ("/grpc.health.v1.Health/Watch", 3),
+        ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", 0),
+    ] {
+        for body in [compressed.clone(), framed(&[0x0a]), framed(&[0x0a, 2, 0xff, 0xff])] {
+            let called = caller.call(method, &[], body);
+            assert_eq!(called.status, Some(status), "{method}: {called:?}");
+        }
+    }
+}
+
+#[test]
 fn a_connection_that_is_not_used_is_let_go() {
     let limits = Limits { idle: Duration::from_secs(1), ..Limits::default() };
     let serving = Serving::start(Config { limits, ..config() }, &[("churn", "gbm_bernoulli")]);
