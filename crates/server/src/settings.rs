@@ -109,7 +109,7 @@ const LOG: &[Setting] = &[
         name: "log_verbose_level",
         default: || json!(0),
         expected: "a number from 0 on",
-        read: |value| value.as_u64().map(Value::from),
+        read: |value| whole(value).filter(|number| *number >= 0).map(Value::from),
     },
     Setting {
         name: "log_format",
@@ -134,13 +134,21 @@ fn flag(value: &Value) -> Option<Value> {
     value.as_bool().map(Value::from)
 }
 
+/// A whole number. JSON has one kind of number: 3.0 is 3.
+fn whole(value: &Value) -> Option<i64> {
+    // Up to here all whole numbers are doubles.
+    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+    let is_whole = |number: &f64| number.fract() == 0.0 && number.abs() <= EXACT_MAX;
+    value.as_i64().or_else(|| value.as_f64().filter(is_whole).map(|number| number as i64))
+}
+
 /// A whole number from `least` on as text, as the extension shows it.
 fn count(value: &Value, least: i64) -> Option<Value> {
     let number = match value {
         Value::String(text) => {
             text.parse::<i64>().ok().filter(|number| number.to_string() == *text)
         }
-        other => other.as_i64(),
+        other => whole(other),
     };
     number.filter(|number| *number >= least).map(|number| Value::from(number.to_string()))
 }
@@ -342,7 +350,7 @@ mod tests {
         let global = object(json!({ "trace_rate": "7", "trace_level": ["TIMESTAMPS"] }));
         settings.set_trace(None, &global).expect("good settings");
         assert_eq!(settings.trace(Some("churn"))["trace_rate"], "7");
-        let own = object(json!({ "trace_rate": 9, "trace_count": "-1" }));
+        let own = object(json!({ "trace_rate": 9.0, "trace_count": "-1" }));
         let shown = settings.set_trace(Some("churn"), &own).expect("good settings");
         assert_eq!(
             (&shown["trace_rate"], &shown["trace_level"]),
@@ -363,6 +371,8 @@ mod tests {
             (json!({ "trace_rate": "0" }), "trace_rate"),
             (json!({ "trace_rate": "07" }), "trace_rate"),
             (json!({ "trace_count": "many" }), "trace_count"),
+            (json!({ "trace_count": 1.5 }), "trace_count"),
+            (json!({ "trace_rate": 1e300 }), "trace_rate"),
         ] {
             let refusal = settings.set_trace(None, &object(changes)).expect_err(needle);
             assert!(format!("{refusal:?}").contains(needle), "{refusal:?}");
