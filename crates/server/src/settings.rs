@@ -109,7 +109,7 @@ const LOG: &[Setting] = &[
         name: "log_verbose_level",
         default: || json!(0),
         expected: "a number from 0 on",
-        read: |value| whole(value).filter(|number| *number >= 0).map(Value::from),
+        read: |value| u64::try_from(whole(value)?).ok().map(Value::from),
     },
     Setting {
         name: "log_format",
@@ -135,11 +135,11 @@ fn flag(value: &Value) -> Option<Value> {
 }
 
 /// A whole number. JSON has one kind of number: 3.0 is 3.
-fn whole(value: &Value) -> Option<i64> {
-    // Up to here all whole numbers are doubles.
-    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
-    let is_whole = |number: &f64| number.fract() == 0.0 && number.abs() <= EXACT_MAX;
-    value.as_i64().or_else(|| value.as_f64().filter(is_whole).map(|number| number as i64))
+fn whole(value: &Value) -> Option<i128> {
+    let double =
+        || value.as_f64().filter(|number| number.fract() == 0.0).map(|number| number as i128);
+    let whole = value.as_i64().map(i128::from).or_else(|| value.as_u64().map(i128::from));
+    whole.or_else(double)
 }
 
 /// A whole number from `least` on as text, as the extension shows it.
@@ -148,7 +148,7 @@ fn count(value: &Value, least: i64) -> Option<Value> {
         Value::String(text) => {
             text.parse::<i64>().ok().filter(|number| number.to_string() == *text)
         }
-        other => whole(other),
+        other => whole(other).and_then(|number| i64::try_from(number).ok()),
     };
     number.filter(|number| *number >= least).map(|number| Value::from(number.to_string()))
 }

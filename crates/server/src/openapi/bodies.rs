@@ -206,8 +206,10 @@ pub(super) fn headers() -> Value {
 /// Parameters of query and headers, for `components/parameters`.
 pub(super) fn parameters() -> Value {
     let query = |name: &str, schema: Value, description: &str| json!({ "name": name, "in": "query", "schema": schema, "description": description });
-    let flag =
-        |name: &str, description: &str| query(name, json!({ "type": "boolean" }), description);
+    // A flag may stand alone, as `?staged`.
+    let flag = |name: &str, description: &str| {
+        query(name, json!({ "enum": [true, false, ""] }), description)
+    };
     json!({
         "RequestTimeout": { "name": "x-request-timeout", "in": "header",
             "description": "Milliseconds that the request may take; 0: as long as the model's own limit",
