@@ -26,6 +26,7 @@ Usage: cargo xtask COMMAND
   wheel [TARGET ...]   the Python wheels of all platforms, audited
   wheel test [NAME ...]   builds a wheel for here and tests it (part of test); NAME: the long tests of
                  one environment, as wheel-spark4
+  miri           kernels step by step, nothing read or written that is not theirs (part of test --all)
   images         which wheel and binary runs on which base image (part of test --all)
   generate       writes the files that tests compare with what the code says
   fuzz [--time S] [TARGET ...]   libFuzzer on every parser, up to S seconds each (600)
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         ["wheel", "test"] => wheel::test(false),
         ["wheel", "test", names @ ..] => wheel::test_in(names),
         ["wheel", targets @ ..] => wheel::release(targets),
+        ["miri"] => miri(),
         ["images"] => images::run(),
         ["generate"] => generate(),
         ["fuzz", "--time", seconds, targets @ ..] => fuzz::run(seconds, targets),
@@ -107,8 +109,25 @@ fn test(all: bool) -> Result<(), Failed> {
     let platforms = platforms();
     let wheel = wheel::test(all);
     let tests = Step::new("tests", command).env("STEMSON_BIN", built("stemson")).silent_end().run();
-    let images = if all { images::run() } else { Ok(()) };
-    doctests.and(platforms).and(wheel).and(images).and(tests)
+    let (miri, images) = if all { (miri(), images::run()) } else { (Ok(()), Ok(())) };
+    doctests.and(platforms).and(wheel).and(miri).and(images).and(tests)
+}
+
+/// Portable kernels and those for AVX2 under an interpreter, which a nightly compiler brings. It knows
+/// nothing of AVX-512.
+fn miri() -> Result<(), Failed> {
+    const NIGHTLY: &str = "nightly-2026-10-30";
+    let parts = ["--profile", "minimal", "--component", "miri", "--component", "rust-src"];
+    let install = Step::new("nightly", "rustup toolchain install").arguments(&[NIGHTLY]);
+    install.arguments(&parts).run()?;
+    let test =
+        ["cargo", "miri", "test", "--package", "stemson-mojo", "--lib", "--", "small_forests"];
+    Step::new("miri", "rustup run")
+        .arguments(&[NIGHTLY])
+        .arguments(&test)
+        .env("RUSTFLAGS", "-Ctarget-feature=+avx2,+popcnt")
+        .env("MIRIFLAGS", "-Zmiri-disable-isolation")
+        .run()
 }
 
 /// The test whose page holds a fingerprint of all answers, on machines of another kind.

@@ -298,6 +298,17 @@ fn domains_of_50_000_levels() {
     check(&forest(&shape), &shape, &[3, 200]);
 }
 
+/// Small enough for Miri, which sees each step outside of what may be read.
+#[test]
+fn small_forests() {
+    for (seed, rules) in [(1, Rules::Plain), (2, Rules::Ranges), (3, Rules::Domains)] {
+        let shape = Shape { seed, rules, trees: 3, depth: 4, ..SHAPE };
+        check(&forest(&shape), &shape, &[1, 13, 30]);
+    }
+    let shape = Shape { trees: 2, depth: 10, stop: 6, ..SHAPE };
+    check(&forest(&shape), &shape, &[100]);
+}
+
 #[test]
 fn deep_unbalanced_trees() {
     for seed in 1..4 {
