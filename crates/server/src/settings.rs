@@ -135,7 +135,7 @@ fn flag(value: &Value) -> Option<Value> {
 }
 
 /// A whole number. JSON has one kind of number: 3.0 is 3.
-fn whole(value: &Value) -> Option<i128> {
+pub(crate) fn whole(value: &Value) -> Option<i128> {
     let double =
         || value.as_f64().filter(|number| number.fract() == 0.0).map(|number| number as i128);
     let whole = value.as_i64().map(i128::from).or_else(|| value.as_u64().map(i128::from));

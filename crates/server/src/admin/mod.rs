@@ -12,7 +12,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 use stemson_mojo::Digest;
 use stemson_serving::{
     Change, Deployment, KnownRevision, ModelName, Outcome, ResolveError, Revision, RollbackRefusal,
@@ -27,6 +29,7 @@ use crate::front::Arrival;
 use crate::intake;
 use crate::json;
 use crate::loader::{Done, Order, Place, Source};
+use crate::settings;
 
 pub(crate) use reload::reload;
 pub(crate) use rollout::{abort, canary, promote, shadow, show_rollout, stop_shadow};
@@ -74,8 +77,15 @@ struct RollbackBody {
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Version {
-    Number(u64),
+    Number(#[serde(deserialize_with = "whole")] u64),
     Text(String),
+}
+
+/// As everywhere in JSON, 3.0 is 3.
+fn whole<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    let number = settings::whole(&Value::deserialize(from)?);
+    let number = number.and_then(|number| u64::try_from(number).ok());
+    number.ok_or_else(|| D::Error::custom("not a whole number"))
 }
 
 impl Version {

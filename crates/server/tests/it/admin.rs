@@ -42,7 +42,7 @@ fn an_artifact_is_swapped_in_and_rolled_back() {
 
     let mut rollback = |body: &str| summary(&admin.post("/admin/models/churn/rollback", body).ok());
     assert_eq!(rollback(""), "rolled_back 1 2");
-    assert_eq!(rollback("{\"to\":2}"), "rolled_back 2 1");
+    assert_eq!(rollback("{\"to\":2.0}"), "rolled_back 2 1");
     assert_eq!(rollback("{\"to\":\"2\"}"), "unchanged 2 1");
     let digest = Digest::of(&artifact(A)).short();
     assert_eq!(rollback(&format!("{{\"to\":\"{digest}\"}}")), "rolled_back 1 2");
