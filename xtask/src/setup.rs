@@ -133,23 +133,32 @@ pub(crate) fn tests() -> Result<Runner, Failed> {
     Ok(if answers("cargo nextest --version") { Runner::Nextest } else { Runner::Cargo })
 }
 
-/// The Python packages of a list that tests need, in an environment of their own beside the built
-/// files; made anew when the list changes.
-fn python(list: &str, environment: &str) -> Result<(), Failed> {
+/// The Python packages of a list that tests need, in an environment of their own.
+fn python(list: &str, name: &'static str) -> Result<(), Failed> {
     let list = crate::root().join("crates/cli/tests/apps").join(list);
-    let folder = crate::target().join(environment);
+    environment(name, &["--requirement", &list.to_string_lossy()]).map(drop)
+}
+
+/// An environment of Python's with these packages beside the built files, made anew when they change or
+/// when it has lost its interpreter.
+pub(crate) fn environment(name: &'static str, packages: &[&str]) -> Result<PathBuf, Failed> {
+    let folder = crate::target().join(name);
     let mark = folder.join("installed.txt");
-    let failed = |cause: std::io::Error| Failed::new("python", cause.to_string());
-    let wanted = std::fs::read(&list).map_err(failed)?;
-    if std::fs::read(&mark).is_ok_and(|there| there == wanted) {
-        return Ok(());
+    let failed = |cause: std::io::Error| Failed::new(name, cause.to_string());
+    let mut wanted = packages.join("\n").into_bytes();
+    if let ["--requirement", list] = packages {
+        wanted.extend(std::fs::read(list).map_err(failed)?);
     }
-    let (folder, list) = (folder.to_string_lossy(), list.to_string_lossy());
-    Step::new("python", "python3 -m venv --clear").arguments(&[&folder]).run()?;
-    let pip = format!("{folder}/bin/python");
-    let install = ["-m", "pip", "install", "--quiet", "--requirement", &list];
-    Step::new("python", "env").arguments(&[pip.as_str()]).arguments(&install).run()?;
-    std::fs::write(&mark, wanted).map_err(failed)
+    let is_there = folder.join("bin/python").exists();
+    if is_there && std::fs::read(&mark).is_ok_and(|there| there == wanted) {
+        return Ok(folder);
+    }
+    let path = folder.to_string_lossy().into_owned();
+    Step::new(name, "python3 -m venv --clear").arguments(&[&path]).run()?;
+    let pip = [&format!("{path}/bin/python"), "-m", "pip", "install", "--quiet"];
+    Step::new(name, "env").arguments(&pip).arguments(packages).run()?;
+    std::fs::write(&mark, wanted).map_err(failed)?;
+    Ok(folder)
 }
 
 /// Brings what it takes to run tests as on other machines.

@@ -1,7 +1,8 @@
 //! The Python wheel: built, audited, installed into an empty environment, and tested there.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use crate::setup::environment;
 use crate::step::{Failed, Step};
 
 /// Builds wheels.
@@ -256,27 +257,6 @@ fn types() -> Result<(), Failed> {
         .arguments(&[&python, "-m", "mypy.stubtest"])
         .arguments(&stubs)
         .run()
-}
-
-/// An environment of Python's with these packages, made anew when they change.
-fn environment(name: &'static str, packages: &[&str]) -> Result<PathBuf, Failed> {
-    let folder = crate::target().join(name);
-    let mark = folder.join("installed.txt");
-    let failed = |cause: std::io::Error| Failed::new(name, cause.to_string());
-    let mut wanted = packages.join("\n").into_bytes();
-    if let ["--requirement", list] = packages {
-        wanted.extend(std::fs::read(list).map_err(failed)?);
-    }
-    if std::fs::read(&mark).is_ok_and(|there| there == wanted) {
-        return Ok(folder);
-    }
-    let path = folder.to_string_lossy().into_owned();
-    Step::new(name, "python3 -m venv --clear").arguments(&[&path]).run()?;
-    Step::new(name, &format!("{path}/bin/python -m pip install --quiet"))
-        .arguments(packages)
-        .run()?;
-    std::fs::write(&mark, wanted).map_err(failed)?;
-    Ok(folder)
 }
 
 /// The wheel that lies in a folder.
