@@ -571,7 +571,7 @@ impl<N: Node> Walked<'_, N> {
                 // bit for each of them; for other tests the word is the first.
                 let word = unsafe { *self.bits.get_unchecked(place as usize) };
                 // One of them at most; added, as carries are.
-                return at + delta + above + (word >> (key & 31) & 1);
+                (word >> (key & 31) & 1) + above
             }
         };
         at + delta + right
@@ -600,9 +600,6 @@ macro_rules! walk {
         }
         $($at[$place] = $walk;)*
     }};
-    (apart $at:ident, $depth:expr, $step:expr) => {
-        walk!($at, $depth, $step, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15)
-    };
     (16, $at:ident, $depth:expr, $step:expr) => {
         walk!($at, $depth, $step, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15)
     };

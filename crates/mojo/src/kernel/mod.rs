@@ -244,10 +244,10 @@ impl<S: Sum> Kernels<S> {
         if n >= sliced_min
             && let Some(sliced) =
                 self.sliced[usize::from(planes)].get_or_init(|| Sliced::of(source, planes))
+            && (n >= DEEP_MIN || !sliced.has_deep())
         {
-            let is_enough = n >= DEEP_MIN || !sliced.has_deep();
-            let flat = if is_enough && sliced.has_walks() { flat() } else { None };
-            if is_enough && (flat.is_some() || !sliced.has_walks()) {
+            let flat = if sliced.has_walks() { flat() } else { None };
+            if flat.is_some() || !sliced.has_walks() {
                 add_sliced(level, sliced, flat, rows, columns, sums, places, scratch);
                 return true;
             }

@@ -85,7 +85,7 @@ impl Open {
             let walks = self.walks.as_chunks::<ROWS>().0[first];
             let mut at = walks.map(|(at, _)| at);
             let rows = walks.map(|(_, row)| &keys[row as usize * width..][..width]);
-            walk!(apart at, STEPS, |at: u32, walk: usize| {
+            walk!(16, at, STEPS, |at: u32, walk: usize| {
                 // SAFETY: a row has a key for each slot, which the caller has checked, and walks start
                 // at a root.
                 unsafe { forest.step::<SETS>(at, rows[walk], |slot| slot) }
