@@ -136,14 +136,8 @@ impl<'a> Fields<'a> {
             _ if !self.ends_numbers => return None,
             _ => stemson_mojo::read_decimal(rest).map(|(value, len)| (Some(value), len))?,
         };
-        let (last, end) = match rest.get(len..)? {
-            [byte, ..] if *byte == self.delimiter => (false, 1),
-            [b'\n', ..] => (true, 1),
-            [b'\r', b'\n', ..] => (true, 2),
-            [] => (true, 0),
-            _ => return None,
-        };
-        self.at = self.at.saturating_add(len).saturating_add(end);
+        let (last, passed) = self.end(rest.get(len..)?)?;
+        self.at = self.at.saturating_add(len).saturating_add(passed);
         Some(Number { value, last })
     }
 
@@ -157,15 +151,21 @@ impl<'a> Fields<'a> {
         }
         let end = stop(rest.as_bytes(), self.delimiter);
         let (text, behind) = rest.split_at_checked(end)?;
-        let (last, passed) = match behind.as_bytes() {
-            [byte, ..] if *byte == self.delimiter => (false, 1),
-            [b'\n', ..] | [b'\r'] => (true, 1),
-            [b'\r', b'\n', ..] => (true, 2),
-            [b'\r', ..] => return None,
-            _ => (true, 0),
-        };
+        let (last, passed) = self.end(behind.as_bytes())?;
         self.at = self.at.saturating_add(end).saturating_add(passed);
         Some((text, last))
+    }
+
+    /// What ends a field, if that comes next: whether it ends the record too, and its bytes.
+    #[inline]
+    fn end(&self, behind: &[u8]) -> Option<(bool, usize)> {
+        match behind {
+            [byte, ..] if *byte == self.delimiter => Some((false, 1)),
+            [b'\n', ..] | [b'\r'] => Some((true, 1)),
+            [b'\r', b'\n', ..] => Some((true, 2)),
+            [] => Some((true, 0)),
+            _ => None,
+        }
     }
 
     pub(crate) fn next(&mut self) -> Result<Field<'a>, BadQuote> {
@@ -197,13 +197,7 @@ impl<'a> Fields<'a> {
             None => Cow::Borrowed(text),
             Some(_) => Cow::Owned(text.replace("\"\"", "\"")),
         };
-        let (last, passed) = match behind.as_bytes() {
-            [byte, ..] if *byte == self.delimiter => (false, 1),
-            [b'\n', ..] | [b'\r'] => (true, 1),
-            [b'\r', b'\n', ..] => (true, 2),
-            [] => (true, 0),
-            _ => return Err(BadQuote),
-        };
+        let (last, passed) = self.end(behind.as_bytes()).ok_or(BadQuote)?;
         self.at = self.at.saturating_add(len).saturating_add(passed).saturating_add(1);
         Ok(Field { text, last })
     }
