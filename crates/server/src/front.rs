@@ -78,11 +78,11 @@ where
     let caller = authorize(&context, &visitor, &request);
     let who = caller.as_ref().ok().cloned().unwrap_or_default();
     let (at, peer) = (arrival, visitor.peer);
-    let caller = caller.map(|caller| {
+    let allowed = caller.map(|caller| {
         let (id, traced) = (id.clone(), traced.clone());
         request.extensions_mut().insert(Arrival { at, peer, id, caller, traced });
     });
-    let mut response = route(&context, router, caller, &id, &marks, request).await;
+    let mut response = route(&context, router, allowed, &id, &marks, request).await;
     if traced.is_some_and(|traced| traced.is_set()) {
         line.is_traced = true;
         line.trace.is_sampled = true;
