@@ -1,4 +1,4 @@
-/* Generated from sources with the digest 33e5c75753afe87bdc58985594f587548f05c310e64cf50e89b9a4d96b01b959. */
+/* Generated from sources with the digest 2602ca4bf4e3b9f990c8d1e1620cebadb6ba69e4e8d944c305adaf1cf1f819e6. */
 /* The C interface of Stemson: H2O MOJO models without Java. Apache-2.0. */
 
 #ifndef STEMSON_H
@@ -194,7 +194,8 @@ size_t stemson_output_name(const struct stemson_model *model,
 //
 // # Safety
 // As for `stemson_model_digest`; `cells` are so many cells, whose text can be read; `numbers` may
-// be written for so many; `error` is null or may be written.
+// be written for so many; either may be null where there are none; `error` is null or may be
+// written.
 bool stemson_score_row(const struct stemson_model *model,
                        struct stemson_options options,
                        const struct stemson_cell *cells,

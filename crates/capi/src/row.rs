@@ -133,7 +133,8 @@ pub unsafe extern "C" fn stemson_output_name(
 ///
 /// # Safety
 /// As for `stemson_model_digest`; `cells` are so many cells, whose text can be read; `numbers` may
-/// be written for so many; `error` is null or may be written.
+/// be written for so many; either may be null where there are none; `error` is null or may be
+/// written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn stemson_score_row(
     model: *const stemson_model,
@@ -147,15 +148,18 @@ pub unsafe extern "C" fn stemson_score_row(
     // SAFETY: the caller's promise.
     let model = unsafe { &*model };
     let body = || {
-        if cells.is_null() || numbers.is_null() {
-            return Err(Failure::argument("cells or numbers is null"));
-        }
-        // SAFETY: not null, and so many, says the caller.
-        let (cells, numbers) = unsafe {
-            (
-                std::slice::from_raw_parts(cells, n_cells),
-                std::slice::from_raw_parts_mut(numbers, n_numbers),
-            )
+        // C has null for none.
+        let cells = match n_cells {
+            0 => &[],
+            _ if cells.is_null() => return Err(Failure::argument("cells is null")),
+            // SAFETY: not null, and so many, says the caller.
+            n => unsafe { std::slice::from_raw_parts(cells, n) },
+        };
+        let numbers = match n_numbers {
+            0 => &mut [],
+            _ if numbers.is_null() => return Err(Failure::argument("numbers is null")),
+            // SAFETY: as above, and may be written.
+            n => unsafe { std::slice::from_raw_parts_mut(numbers, n) },
         };
         score(model, options, cells, numbers)
     };

@@ -1,6 +1,6 @@
 /* What a program may do with the library, right and wrong: each line that does not hold is printed.
  *
- *   ./face MODEL.zip CALIBRATED.zip
+ *   ./face MODEL.zip CALIBRATED.zip WORDS.zip
  */
 #include <math.h>
 #include <pthread.h>
@@ -114,6 +114,38 @@ static void explanations(const stemson_model *model, const stemson_model *calibr
     CHECK(more[3] + more[4] > 0.999 && more[3] + more[4] < 1.001 && more[3] != more[1]);
 }
 
+/* Whether an error says this; it is freed. */
+static int says(stemson_error *error, const char *text) {
+    int found = error && strstr(stemson_error_message(error), text) != NULL;
+    if (error && !found) fprintf(stderr, "%s\n", stemson_error_message(error));
+    stemson_error_free(error);
+    return found;
+}
+
+/* Null is none of them, and refused as such. `words` has no columns but those that a row has. */
+static void nothing(const stemson_model *model, const stemson_model *words) {
+    stemson_cell cells[COLUMNS];
+    double numbers[3];
+    for (size_t i = 0; i < COLUMNS; i++) cells[i] = number('-', 0);
+    stemson_options options = {0};
+    stemson_error *error = NULL;
+    CHECK(stemson_columns(words) == 0);
+    CHECK(!stemson_score_row(words, options, NULL, 0, numbers, 3, &error));
+    CHECK(says(error, "score a table"));
+    error = NULL;
+    CHECK(!stemson_score_row(model, options, NULL, 0, numbers, 3, &error));
+    CHECK(says(error, "0 cells, expected 40"));
+    error = NULL;
+    CHECK(!stemson_score_row(model, options, cells, COLUMNS, NULL, 0, &error));
+    CHECK(says(error, "room for 0 numbers, expected 3"));
+    error = NULL;
+    CHECK(!stemson_score_row(model, options, NULL, COLUMNS, numbers, 3, &error));
+    CHECK(says(error, "cells is null"));
+    error = NULL;
+    CHECK(!stemson_score_row(model, options, cells, COLUMNS, NULL, 3, &error));
+    CHECK(says(error, "numbers is null"));
+}
+
 static void wrong(const stemson_model *model) {
     stemson_cell cells[COLUMNS + 1] = {{.kind = '-'}};
     double numbers[4];
@@ -186,15 +218,17 @@ static stemson_model *from_bytes(const char *path) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 3) return 2;
+    if (argc != 4) return 2;
     stemson_model *model = from_bytes(argv[1]), *file = stemson_load_file(argv[1], NULL);
     stemson_model *calibrated = stemson_load_file(argv[2], NULL);
-    if (!model || !file || !calibrated || stemson_columns(model) != COLUMNS) return 2;
+    stemson_model *words = stemson_load_file(argv[3], NULL);
+    if (!model || !file || !calibrated || !words || stemson_columns(model) != COLUMNS) return 2;
     CHECK(strcmp(stemson_model_digest(model), stemson_model_digest(file)) == 0);
     stemson_model_free(file);
     kinds(model);
     explanations(model, calibrated);
     wrong(model);
+    nothing(model, words);
     streams(model);
     pthread_t threads[4];
     for (int i = 0; i < 4; i++) pthread_create(&threads[i], NULL, many, model);
@@ -205,5 +239,6 @@ int main(int argc, char **argv) {
     }
     stemson_model_free(model);
     stemson_model_free(calibrated);
+    stemson_model_free(words);
     return failures ? 1 : 0;
 }
