@@ -54,11 +54,15 @@ impl Columns {
         self.add(py, name, View::of(array, name)?.column(py, name)?)
     }
 
-    /// Columns that lie in one numpy array of two dimensions, one value per row and name.
+    /// Columns that lie in one numpy array of two dimensions, one value per row and name; without a
+    /// name they are left out.
     fn add_matrix(&mut self, names: &Bound<'_, PyList>, array: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = array.py();
         let (first, width, stride) = View::matrix(array)?;
         for (place, name) in names.iter().enumerate().take(width) {
+            if name.is_none() {
+                continue;
+            }
             let name = name.cast::<PyString>()?.to_str()?;
             let column = first.moved(py, place as isize * stride).column(py, name)?;
             self.add(py, name, column)?;
