@@ -14,7 +14,7 @@ use stemson_batch::Summary;
 
 use crate::errors;
 use crate::stream;
-use crate::turn::Turn;
+use crate::turn::{self, Turn};
 
 /// Pieces whose texts become objects before the time is looked at: some 100 us.
 const PIECES_AT_ONCE: usize = 32;
@@ -130,6 +130,14 @@ impl Answers {
             self.__len__(),
             self.schema.fields().len()
         )
+    }
+}
+
+impl Drop for Answers {
+    fn drop(&mut self) {
+        if self.tables.len() > PIECES_AT_ONCE {
+            turn::free(std::mem::take(&mut self.tables));
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Columns of Python's objects: text is read once per distinct object, numbers where they stand.
+//! Columns of Python's objects: each distinct text is kept once, numbers where they stand.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -74,12 +74,13 @@ fn plain(object: &Bound<'_, PyAny>) -> Option<f64> {
     object.cast_exact::<PyInt>().ok()?.extract().ok()
 }
 
-/// Each distinct object once: equal text is most often the same object.
+/// Each distinct text once.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
-    /// By address. Who holds the objects keeps them alive, so no address comes twice.
-    places: HashMap<usize, u32, RandomState>,
-    /// The last objects and their places, by where their addresses lead.
+    /// The places of texts, of the first [`TEXTS_MAX`].
+    texts: HashMap<Box<str>, u32, RandomState>,
+    /// The last objects and their places, by where their addresses lead: equal text is often the
+    /// same object. Who holds the objects keeps them alive, so no address comes twice.
     recent: Recent,
     /// The place of nothing.
     nothing: Option<u32>,
@@ -87,6 +88,10 @@ pub(crate) struct Pool {
     keys: Vec<u32>,
     found: Found,
 }
+
+/// Texts that are found again. A larger table would hold the interpreter for milliseconds whenever
+/// it grows; texts that are so many seldom come twice.
+const TEXTS_MAX: usize = 1 << 15;
 
 /// Addresses, 0 for none, with the places of their objects.
 #[derive(Debug)]
@@ -120,18 +125,24 @@ impl Pool {
         let address = object.as_ptr() as usize;
         let at = Recent::place(address);
         if self.recent.0[at].0 != address {
-            let place = match self.places.get(&address) {
-                Some(place) => *place,
-                None => {
-                    let place = self.place(scalar(object, name)?.into_owned());
-                    self.places.insert(address, place);
-                    place
-                }
-            };
-            self.recent.0[at] = (address, place);
+            self.recent.0[at] = (address, self.find(scalar(object, name)?));
         }
         self.keys.push(self.recent.0[at].1);
         Ok(())
+    }
+
+    /// The place of a value, which is there already or is made.
+    fn find(&mut self, value: Scalar<'_>) -> u32 {
+        let Scalar::Text(text) = &value else { return self.place(value.into_owned()) };
+        if let Some(place) = self.texts.get(&**text) {
+            return *place;
+        }
+        let key = (self.texts.len() < TEXTS_MAX).then(|| Box::from(&**text));
+        let place = self.place(value.into_owned());
+        if let Some(key) = key {
+            self.texts.insert(key, place);
+        }
+        place
     }
 
     /// NaN is nothing.

@@ -47,3 +47,9 @@ impl Turn {
         self.since = Instant::now();
     }
 }
+
+/// Frees what is large while others have the interpreter: a million answers take milliseconds.
+pub(crate) fn free<T: Send>(large: T) {
+    // Where there is no interpreter any more it is freed all the same.
+    Python::try_attach(|py| py.detach(|| drop(large)));
+}
