@@ -7,9 +7,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import shutil
+import tempfile
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -39,28 +41,51 @@ def save_model(
     input_example: Any = None,
     pip_requirements: list[str] | None = None,
 ) -> None:
-    """Writes a folder in MLflow's format.
+    """Writes a folder in MLflow's format, whole or not at all.
 
     Args:
         model: path of the MOJO.
         path: the folder, which must not be there yet.
         signature: MLflow's description of the columns. Without one MLflow checks nothing, and the
             model takes integers, floats and text alike, as H2O does.
+
+    Raises:
+        FileExistsError: there is something at `path`.
+        LoadError: `model` is no MOJO, or is damaged.
     """
     loaded = load(model)
-    folder = os.fspath(path)
-    os.makedirs(folder)
-    shutil.copyfile(model, os.path.join(folder, _ARTIFACT))
-    description = mlflow_model or MlflowModel()
-    description.signature = signature
-    if input_example is not None:
-        from mlflow.models.utils import _save_example
+    folder = os.path.abspath(os.fspath(path))
+    if os.path.lexists(folder):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), folder)
+    beside = os.path.dirname(folder)
+    os.makedirs(beside, exist_ok=True)
+    # Aside first: what has the name is whole.
+    with tempfile.TemporaryDirectory(prefix=".model", dir=beside) as temporary:
+        whole = os.path.join(temporary, "model")
+        os.mkdir(whole)
+        description = mlflow_model or MlflowModel()
+        description.signature = signature
+        if input_example is not None:
+            from mlflow.models.utils import _save_example
 
-        _save_example(description, input_example, folder)
+            _save_example(description, input_example, whole)
+        _write(whole, model, loaded, description, pip_requirements)
+        os.rename(whole, folder)
+
+
+def _write(
+    folder: str,
+    source: str | os.PathLike[str],
+    model: Model,
+    description: MlflowModel,
+    pip_requirements: list[str] | None,
+) -> None:
+    """The files of a folder in MLflow's format."""
+    shutil.copyfile(source, os.path.join(folder, _ARTIFACT))
     mlflow.pyfunc.add_to_model(
         description, loader_module="stemson.mlflow", data=_ARTIFACT, python_env="python_env.yaml"
     )
-    info = loaded.info
+    info = model.info
     description.add_flavor(
         FLAVOR_NAME,
         artifact=_ARTIFACT,

@@ -45,6 +45,30 @@ def test_save(tmp_path, frame):
     assert len(loaded.predict(frame.head(3))) == 3
 
 
+def test_a_folder_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as patch:
+        # The last file of all.
+        patch.setattr(stemson.mlflow.yaml, "safe_dump", full)
+        with pytest.raises(OSError, match="no space"):
+            stemson.mlflow.save_model(PATH, tmp_path / "model")
+    with pytest.raises(stemson.LoadError):
+        stemson.mlflow.save_model(__file__, tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+    stemson.mlflow.save_model(PATH, tmp_path / "model")
+    files = sorted((tmp_path / "model").iterdir())
+    assert [file.name for file in files] == [
+        "MLmodel", "model.zip", "python_env.yaml", "requirements.txt"
+    ]
+    before = [file.read_bytes() for file in files]
+    with pytest.raises(FileExistsError):
+        stemson.mlflow.save_model(BENCH / "glm1000/model.zip", tmp_path / "model")
+    assert [file.read_bytes() for file in files] == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["model"]
+
+
 def test_shap(frame):
     model = stemson.load(PATH)
     explanation = stemson.shap.explanation(model, frame.head(20))
