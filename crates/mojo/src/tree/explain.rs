@@ -158,7 +158,7 @@ pub(crate) fn too_deep(depth: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::kernel::Kept;
-    use super::super::{Node, Rules};
+    use super::super::{Node, Rules, Sets};
     use super::*;
 
     /// One column, and a chain of splits of it; each goes on to the right for values of 0 and more.
@@ -169,8 +169,7 @@ mod tests {
         nodes.push(leaf(levels));
         Forest {
             nodes,
-            sets: Vec::new(),
-            bits: Vec::new(),
+            sets: Sets::default(),
             roots: vec![vec![0]],
             groups: 1,
             levels: vec![i64::MAX],

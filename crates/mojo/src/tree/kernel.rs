@@ -30,7 +30,7 @@ impl Source for Forest {
     /// Sets in a file are short where levels are few below a split; written out they must not be
     /// much more than they were.
     fn set_bytes_max(&self) -> usize {
-        self.bits.len().saturating_mul(4).saturating_add(1 << 26)
+        self.sets.0.len().saturating_mul(4).saturating_add(1 << 26)
     }
 
     fn classes(&self) -> usize {
@@ -64,10 +64,10 @@ impl Source for Forest {
     fn set(&self, set: u32, words: &mut [u64]) {
         let node = &self.nodes[set as usize];
         let missing = node.flags & NA_LEFT == 0;
-        let set = self.sets[node.value as usize];
+        let set = self.sets.at(node.value);
         let levels = self.set_ends()[usize::from(node.column)] as usize;
         let outside = missing && self.rules >= Rules::Ranges;
-        let (first, len) = (set.first as usize, set.len as usize);
+        let (first, len) = (usize::from(set.first), set.len as usize);
         let end = first.saturating_add(len).min(levels);
         if outside {
             fill(words, 0..first.min(levels));
@@ -79,7 +79,7 @@ impl Source for Forest {
         if node.flags & NA_VS_REST != 0 || first >= end {
             return;
         }
-        let bits = &self.bits[set.start as usize..][..(end - first).div_ceil(8)];
+        let bits = &set.bytes[..(end - first).div_ceil(8)];
         for (at, &byte) in bits.iter().enumerate() {
             // The last byte may hold more bits than the set has levels.
             let left = end - first - at * 8;
@@ -116,7 +116,7 @@ impl Forest {
         self.kept.set_ends.get_or_init(|| {
             let mut ends = vec![0; self.levels.len()];
             for node in self.nodes.iter().filter(|node| node.flags & SET != 0) {
-                let set = self.sets[node.value as usize];
+                let set = self.sets.at(node.value);
                 let column = usize::from(node.column);
                 let end = i64::from(set.first) + i64::from(set.len);
                 // Levels are `i32`, and under the last rules those beyond the domain are missing.

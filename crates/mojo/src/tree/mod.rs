@@ -18,7 +18,7 @@ use crate::reader::Reader;
 
 /// A node is a leaf; `value` holds its prediction.
 const LEAF: u8 = 1;
-/// The test is a set of levels; `value` is an index into `sets`.
+/// The test is a set of levels; `value` is its place in `sets`.
 const SET: u8 = 2;
 /// Missing values go left, else right.
 const NA_LEFT: u8 = 4;
@@ -28,7 +28,7 @@ const NA_VS_REST: u8 = 8;
 /// One split or leaf. The left child is the next node.
 #[derive(Debug, Clone, Copy)]
 struct Node {
-    /// Threshold or leaf as bits of an `f32`, or index of a set.
+    /// Threshold or leaf as bits of an `f32`, or place of a set.
     value: u32,
     /// Index of the right child; of a leaf its number, where explanations are kept.
     right: u32,
@@ -38,11 +38,35 @@ struct Node {
 
 /// Levels that go right: bit `i` of the bytes stands for level `first + i`.
 #[derive(Debug, Clone, Copy)]
-struct Set {
-    first: u32,
+struct Set<'a> {
+    first: u16,
     len: u32,
-    /// Start in `Forest::bits`.
-    start: u32,
+    bytes: &'a [u8],
+}
+
+/// The sets of a forest, one behind the other: the first level, the number of levels and the bits of
+/// each. A forest may have more of them than of anything else but leaves.
+#[derive(Debug, Default)]
+struct Sets(Vec<u8>);
+
+impl Sets {
+    /// Adds a set; its place, if there is room.
+    fn push(&mut self, set: Set<'_>) -> Option<u32> {
+        let place = u32::try_from(self.0.len()).ok()?;
+        let (first, len) = (set.first.to_le_bytes(), set.len.to_le_bytes());
+        self.0.reserve(first.len() + len.len() + set.bytes.len());
+        self.0.extend_from_slice(&[first[0], first[1], len[0], len[1], len[2], len[3]]);
+        self.0.extend_from_slice(set.bytes);
+        Some(place)
+    }
+
+    /// The set at a place that [`Sets::push`] gave; its bytes go on to the end of all.
+    fn at(&self, place: u32) -> Set<'_> {
+        let damaged = "a set's place has its head";
+        let (first, rest) = self.0[place as usize..].split_first_chunk().expect(damaged);
+        let (len, bytes) = rest.split_first_chunk().expect(damaged);
+        Set { first: u16::from_le_bytes(*first), len: u32::from_le_bytes(*len), bytes }
+    }
 }
 
 /// What a value outside of a set or of its column's domain means; it grew with the MOJO version.
@@ -60,8 +84,7 @@ enum Rules {
 #[derive(Debug)]
 pub(crate) struct Forest {
     nodes: Vec<Node>,
-    sets: Vec<Set>,
-    bits: Vec<u8>,
+    sets: Sets,
     /// Root of each tree, class by class: `class * groups + group`. Empty for a class without trees.
     roots: Vec<Vec<u32>>,
     groups: usize,
@@ -129,8 +152,7 @@ impl Forest {
 
     pub(crate) fn memory_bytes(&self) -> usize {
         size_of_val(self.nodes.as_slice())
-            + size_of_val(self.sets.as_slice())
-            + self.bits.len()
+            + self.sets.0.len()
             + self.trees() * size_of::<u32>()
             + self.kept.kernels.memory_bytes()
             + self.weights.as_ref().map_or(0, |weights| {
@@ -211,7 +233,7 @@ impl Forest {
         if node.flags & SET == 0 {
             return false;
         }
-        let set = self.sets[node.value as usize];
+        let set = self.sets.at(node.value);
         let bit = level - i64::from(set.first);
         if bit < 0 || bit >= i64::from(set.len) {
             return missing_goes_right && self.rules >= Rules::Ranges;
@@ -220,6 +242,6 @@ impl Forest {
             return false;
         }
         let bit = bit as usize;
-        self.bits[set.start as usize + bit / 8] & (1 << (bit % 8)) != 0
+        set.bytes[bit / 8] & (1 << (bit % 8)) != 0
     }
 }

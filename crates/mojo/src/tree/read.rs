@@ -9,7 +9,7 @@
 
 use super::kernel::Kept;
 use super::statistics::Statistics;
-use super::{Forest, LEAF, NA_LEFT, NA_VS_REST, Node, Rules, SET, Set, Weights, shap};
+use super::{Forest, LEAF, NA_LEFT, NA_VS_REST, Node, Rules, SET, Set, Sets, Weights, shap};
 use crate::cursor::{Cursor, Damage};
 use crate::error::LoadError;
 use crate::limits::Limits;
@@ -85,8 +85,7 @@ pub(super) fn forest(
         return Err(reader.missing_entry("trees/t00_000.bin", reason));
     }
     forest.nodes.shrink_to_fit();
-    forest.sets.shrink_to_fit();
-    forest.bits.shrink_to_fit();
+    forest.sets.0.shrink_to_fit();
     if let Ok(weights) = &mut forest.weights {
         weights.nodes.shrink_to_fit();
     }
@@ -102,8 +101,7 @@ fn make_room(forest: &mut Forest, first: u64, all: u64) {
         let _ = items.try_reserve_exact(like.and_then(|n| n.try_into().ok()).unwrap_or(0));
     }
     of(&mut forest.nodes, first, all);
-    of(&mut forest.sets, first, all);
-    of(&mut forest.bits, first, all);
+    of(&mut forest.sets.0, first, all);
     if let Ok(weights) = &mut forest.weights {
         of(&mut weights.nodes, first, all);
     }
@@ -118,8 +116,7 @@ fn empty(mojo_version: f64, groups: usize, levels: &[Option<usize>]) -> Forest {
     };
     Forest {
         nodes: Vec::new(),
-        sets: Vec::new(),
-        bits: Vec::new(),
+        sets: Sets::default(),
         roots: Vec::new(),
         groups,
         levels: levels
@@ -344,7 +341,7 @@ impl<'a> TreeReader<'a> {
     }
 
     fn offset_set(&mut self) -> Result<u32, Damage> {
-        let first = u32::from(self.cursor.u16()?);
+        let first = self.cursor.u16()?;
         if self.forest.rules < Rules::Domains {
             // Up to 1.10 the length was counted in bytes.
             let bytes = self.cursor.u16()?;
@@ -358,13 +355,8 @@ impl<'a> TreeReader<'a> {
         self.set(first, bits, bytes)
     }
 
-    fn set(&mut self, first: u32, len: u32, bytes: usize) -> Result<u32, Damage> {
-        let taken = self.cursor.take(bytes)?;
-        let too_many = || self.cursor.damage("too many level sets");
-        let start = u32::try_from(self.forest.bits.len()).map_err(|_| too_many())?;
-        let index = u32::try_from(self.forest.sets.len()).map_err(|_| too_many())?;
-        self.forest.bits.extend_from_slice(taken);
-        self.forest.sets.push(Set { first, len, start });
-        Ok(index)
+    fn set(&mut self, first: u16, len: u32, bytes: usize) -> Result<u32, Damage> {
+        let set = Set { first, len, bytes: self.cursor.take(bytes)? };
+        self.forest.sets.push(set).ok_or_else(|| self.cursor.damage("too many level sets"))
     }
 }

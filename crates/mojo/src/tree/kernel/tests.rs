@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::kernel::{Places, Scratch, levels};
-use crate::tree::{Node as Arena, Set};
+use crate::tree::{Node as Arena, Set, Sets};
 
 /// A source of choices: the tests are tables of seeds and shapes.
 struct Random(u64);
@@ -76,8 +76,7 @@ fn forest(shape: &Shape) -> Forest {
     let domains = [3, 40.min(shape.levels as i64), shape.levels as i64];
     let mut forest = Forest {
         nodes: Vec::new(),
-        sets: Vec::new(),
-        bits: Vec::new(),
+        sets: Sets::default(),
         roots: Vec::new(),
         groups: shape.trees,
         levels: [[i64::MAX; 4].as_slice(), &domains, &vec![i64::MAX; shape.more]].concat(),
@@ -146,10 +145,19 @@ fn set(forest: &mut Forest, random: &mut Random, column: usize, shape: &Shape) -
     let domain = forest.levels[column].min(shape.levels as i64) as usize;
     let first = random.below(domain) * random.below(2);
     let len = if random.is(3) { random.below(2 * domain + 9) } else { domain - first };
-    let start = forest.bits.len() as u32;
-    forest.bits.extend((0..len.div_ceil(8)).map(|_| random.next() as u8));
-    forest.sets.push(Set { first: first as u32, len: len as u32, start });
-    forest.sets.len() as u32 - 1
+    let first = first.min(usize::from(u16::MAX)) as u16;
+    let mut bytes = Vec::from_iter((0..len.div_ceil(8)).map(|_| random.next() as u8));
+    // Deep in a tree most levels go the same way.
+    if random.is(2) {
+        bytes.fill(if random.is(2) { 0 } else { 0xff });
+        for _ in 0..=random.below(3) {
+            let level = random.below(len);
+            if let Some(byte) = bytes.get_mut(level / 8) {
+                *byte ^= 1 << (level % 8);
+            }
+        }
+    }
+    forest.sets.push(Set { first, len: len as u32, bytes: &bytes }).expect("room")
 }
 
 /// Thresholds, their neighbours, levels in the domain and around it, what is no number.
@@ -387,20 +395,60 @@ fn a_model_of_more_slots_than_a_small_node_tells_apart() {
     }
 }
 
+/// A thousand trees of one split, by a set of 1,000 levels each; what the form that is walked takes.
+fn bytes_of_sets(levels: impl Fn(u32) -> Vec<u8>) -> usize {
+    let mut forest = forest(&Shape { trees: 1, depth: 0, levels: 1_000, ..SHAPE });
+    forest.nodes.clear();
+    let roots = (0..1_000).map(|tree| {
+        let at = forest.nodes.len() as u32;
+        let set = Set { first: 0, len: 1_000, bytes: &levels(tree) };
+        let value = forest.sets.push(set).expect("room");
+        let leaf = |value: f32| Arena { value: value.to_bits(), right: 0, column: 0, flags: LEAF };
+        let split = Arena { value, right: at + 2, column: 6, flags: SET | NA_LEFT };
+        forest.nodes.extend([split, leaf(0.0), leaf(1.0)]);
+        at
+    });
+    forest.roots = vec![roots.collect()];
+    let mut sums = vec![0.0; 1];
+    forest.add_margins(&[700.0; COLUMNS], COLUMNS, &mut sums, 1, 0, &mut Scratch::default());
+    let right = (0..1_000).filter(|&tree| levels(tree)[700 / 8] & 1 << (700 % 8) != 0);
+    assert_eq!(sums, [right.count() as f64]);
+    forest.kept.kernels.memory_bytes()
+}
+
+#[test]
+fn sets_that_are_alike_share_their_words() {
+    let any = |tree: u32| {
+        let mut random = Random(tree.into());
+        Vec::from_iter((0..125).map(|_| random.next() as u8))
+    };
+    let words = bytes_of_sets(any) - bytes_of_sets(|_| vec![0; 125]);
+    assert!(words > 1_000 * 120, "{words} bytes for 1,000 sets of 32 words each");
+    let one = |tree: u32| {
+        let mut levels = vec![0; 125];
+        levels[tree as usize / 8] = 1 << (tree % 8);
+        levels
+    };
+    let words = bytes_of_sets(one) - bytes_of_sets(|_| vec![0; 125]);
+    assert!(words <= 32 * 127 * 4, "{words} bytes for the sets of one level each");
+}
+
 #[test]
 fn sets_that_would_fill_the_memory_are_walked_as_they_are() {
     // One set of 500,000 levels, and 20,000 trees that ask for one of 8.
     let shape = Shape { rules: Rules::Ranges, trees: 1, depth: 0, ..SHAPE };
     let mut forest = forest(&shape);
     forest.nodes.clear();
-    forest.bits = vec![0xff; 65_000];
-    forest.sets =
-        vec![Set { first: 0, len: 8, start: 0 }, Set { first: 0, len: 500_000, start: 0 }];
+    let places = [8, 500_000].map(|len| {
+        let bytes = vec![0xff; len as usize / 8];
+        forest.sets.push(Set { first: 0, len, bytes: &bytes }).expect("room")
+    });
     let mut roots = Vec::new();
     for tree in 0..20_000_u32 {
         let at = forest.nodes.len() as u32;
         roots.push(at);
-        let split = Arena { value: u32::from(tree == 9), right: at + 2, column: 6, flags: SET };
+        let split =
+            Arena { value: places[usize::from(tree == 9)], right: at + 2, column: 6, flags: SET };
         let leaf = |value: f32| Arena { value: value.to_bits(), right: 0, column: 0, flags: LEAF };
         forest.nodes.extend([split, leaf(0.0), leaf(1.0)]);
     }
