@@ -337,10 +337,10 @@ impl Flat {
         sums: &mut [S],
     ) {
         assert_eq!(keys.len(), self.slots.len() * sums.len(), "a sum for each row");
-        let (root, width) = (self.roots[class][tree], self.slots.len());
+        let (roots, width) = (&self.roots[class][tree..], self.slots.len());
         match &self.nodes {
-            Nodes::Narrow(nodes) => open.add(self.walked(nodes), root, paths, (keys, width), sums),
-            Nodes::Wide(nodes) => open.add(self.walked(nodes), root, paths, (keys, width), sums),
+            Nodes::Narrow(nodes) => open.add(self.walked(nodes), roots, paths, (keys, width), sums),
+            Nodes::Wide(nodes) => open.add(self.walked(nodes), roots, paths, (keys, width), sums),
         }
     }
 
@@ -376,13 +376,16 @@ struct Builder<'a, N> {
     nodes: Vec<N>,
     bits: Vec<u32>,
     roots: Vec<Vec<Root>>,
+    /// A set's codes.
     words: Vec<u64>,
+    /// Where sets of one code begin, by what the others are and by bit.
+    lone: [[Option<u32>; 32]; 2],
 }
 
 impl<'a, N: Node> Builder<'a, N> {
     fn new(slots: &'a Slots, nodes: usize, bits: Vec<u32>) -> Self {
         let nodes = Vec::with_capacity(nodes + 1);
-        Self { slots, nodes, bits, roots: Vec::new(), words: Vec::new() }
+        Self { slots, nodes, bits, roots: Vec::new(), words: Vec::new(), lone: [[None; 32]; 2] }
     }
 
     fn build(mut self, source: &impl Source) -> (Vec<N>, Vec<u32>, Vec<Vec<Root>>) {
@@ -475,12 +478,50 @@ impl<'a, N: Node> Builder<'a, N> {
         if sets == FEW && codes <= INLINE {
             return self.words[0] as u32;
         }
-        let place = self.bits.len() as u32;
-        let words = self.words.iter().flat_map(|&word| [word as u32, (word >> 32) as u32]);
-        self.bits.extend(words.take(codes.div_ceil(32)));
+        let place = self.lone(codes).unwrap_or_else(|| self.append(codes));
         place + if sets == FEW { APART } else { SET }
     }
+
+    /// The place of a set that holds one code alone, or all but one: all that have the same bit of a
+    /// word have the same words, and read them from different places on.
+    fn lone(&mut self, codes: usize) -> Option<u32> {
+        let n_words = codes.div_ceil(32);
+        if !(LONE_MIN..=LONE_MAX).contains(&n_words) {
+            return None;
+        }
+        let ones = self.words.iter().map(|word| word.count_ones() as usize).sum::<usize>();
+        let others = match ones {
+            1 => 0,
+            _ if ones + 1 == codes => u32::MAX,
+            _ => return None,
+        };
+        let code = (0..codes)
+            .find(|code| self.words[code / 64] >> (code % 64) & 1 != u64::from(others & 1))?;
+        let place = self.lone[usize::from(others != 0)][code % 32].get_or_insert_with(|| {
+            let place = self.bits.len() as u32;
+            self.bits.resize(self.bits.len() + 2 * LONE_MAX - 1, others);
+            self.bits[place as usize + LONE_MAX - 1] ^= 1 << (code % 32);
+            place
+        });
+        Some(*place + (LONE_MAX - 1 - code / 32) as u32)
+    }
+
+    /// Appends the words of a set; how those before end is how many begin, and there once.
+    fn append(&mut self, codes: usize) -> u32 {
+        let words = self.words.iter().flat_map(|&word| [word as u32, (word >> 32) as u32]);
+        let words = words.take(codes.div_ceil(32));
+        let first = self.words[0] as u32;
+        let alike = words.clone().take_while(|&word| word == first).count();
+        let shared = self.bits.iter().rev().take(alike).take_while(|&&word| word == first).count();
+        let place = (self.bits.len() - shared) as u32;
+        self.bits.extend(words.skip(shared));
+        place
+    }
 }
+
+/// Words of a set that is written in its own way when it holds one code alone, or all but one.
+const LONE_MIN: usize = 8;
+const LONE_MAX: usize = 64;
 
 /// Added to the place of a set where sets are [`MANY`], which makes a bound that no code is above of.
 const SET: u32 = 1 << 30;

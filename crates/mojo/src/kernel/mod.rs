@@ -186,6 +186,9 @@ impl<S> Default for Scratch<S> {
 const TILED_MIN: usize = 12;
 /// The least number of rows that pay for asking the upper part of deep trees all at once.
 const DEEP_MIN: usize = 100;
+/// Rows that walk through the lower part of a deep tree before the next: their keys and two trees lie
+/// in the second level of cache.
+const DEEP_BLOCK: usize = 1024;
 /// Tiles of a chunk: a group's tests stay in the first level of cache while it is asked.
 const CHUNK: usize = 8;
 /// Bytes of lanes and symbols of a chunk, at most, where it is more than one tile.
@@ -341,7 +344,7 @@ fn add_sliced<S: Sum>(
     let (n_symbols, n_lanes, n_codes) = (sliced.symbols(), sliced.lanes(), sliced.codes());
     let tile_bytes = n_symbols * 2 * TILE + n_lanes * TILE + n_codes * size_of::<CodeTile>();
     let chunk = if sliced.has_deep() {
-        BLOCK
+        DEEP_BLOCK
     } else {
         (CHUNK_BYTES / tile_bytes.max(1)).clamp(1, CHUNK) * TILE
     };

@@ -6,7 +6,7 @@
 
 use super::super::Sum;
 use super::super::sliced::DEPTH_MAX;
-use super::{FEW, MANY, NONE, Node, ROWS, Root, Walked};
+use super::{FEW, LINE, MANY, NONE, Node, ROWS, Root, Walked};
 
 /// Steps until those that have arrived are left out.
 const STEPS: usize = 4;
@@ -22,26 +22,27 @@ pub(in super::super) struct Open {
 
 impl Open {
     /// Walks on from where `paths` have led, some steps at a time. `keys`: row-major, with the number
-    /// of a row's keys.
+    /// of a row's keys. `roots`: the tree, and those that will be walked after it.
     pub(super) fn add<N: Node, S: Sum>(
         &mut self,
         forest: Walked<'_, N>,
-        root: Root,
+        roots: &[Root],
         paths: Option<&[u8]>,
         keys: (&[u32], usize),
         sums: &mut [S],
     ) {
-        let rows = sums.len();
+        let (root, rows) = (roots[0], sums.len());
+        assert_eq!(keys.0.len(), rows * keys.1, "a key for each slot of each row");
         // One for each row, and what fills the last sixteen up.
         self.walks.resize((rows + 1).next_multiple_of(ROWS), (0, 0));
         self.ends.resize(rows, 0);
-        forest.read_ahead(root);
         let mut open = self.start(forest, root, paths);
+        let mut ahead = forest.ahead(roots.get(1), open.div_ceil(ROWS));
         while open > 0 {
             open = match root.sets {
-                NONE => self.walk::<_, NONE>(forest, keys, open),
-                FEW => self.walk::<_, FEW>(forest, keys, open),
-                _ => self.walk::<_, MANY>(forest, keys, open),
+                NONE => self.walk::<_, NONE>(forest, keys, open, &mut ahead),
+                FEW => self.walk::<_, FEW>(forest, keys, open, &mut ahead),
+                _ => self.walk::<_, MANY>(forest, keys, open, &mut ahead),
             };
         }
         for (sum, &end) in sums.iter_mut().zip(&self.ends) {
@@ -76,31 +77,93 @@ impl Open {
         forest: Walked<'_, N>,
         (keys, width): (&[u32], usize),
         open: usize,
+        ahead: &mut Ahead<'_, N>,
     ) -> usize {
+        let Self { walks, ends } = self;
         // The last one stands for those that sixteen lack: walked twice, it comes to the same place.
-        let last = self.walks[open - 1];
-        self.walks[open..open.next_multiple_of(ROWS)].fill(last);
+        let last = walks[open - 1];
+        walks[open..open.next_multiple_of(ROWS)].fill(last);
         let mut left = 0;
-        for first in 0..open.div_ceil(ROWS) {
-            let walks = self.walks.as_chunks::<ROWS>().0[first];
-            let mut at = walks.map(|(at, _)| at);
-            let rows = walks.map(|(_, row)| &keys[row as usize * width..][..width]);
+        for first in (0..open).step_by(ROWS) {
+            ahead.fetch();
+            let group: &[(u32, u32); ROWS] = walks[first..].first_chunk().expect("sixteen walks");
+            let mut at = group.map(|(at, _)| at);
+            let rows = group.map(|(_, row)| {
+                // SAFETY: walks are those of rows, each of which has `width` keys.
+                unsafe { keys.get_unchecked(row as usize * width..) }
+            });
             walk!(16, at, STEPS, |at: u32, walk: usize| {
-                // SAFETY: a row has a key for each slot, which the caller has checked, and walks start
-                // at a root.
+                // SAFETY: a row has a key for each slot, which the caller has checked, and walks
+                // start at a root.
                 unsafe { forest.step::<SETS>(at, rows[walk], |slot| slot) }
             });
-            for ((_, row), at) in walks.into_iter().zip(at) {
-                self.ends[row as usize] = at;
-                self.walks[left] = (at, row);
-                left += usize::from(forest.is_split(at));
+            for (walk, at) in at.into_iter().enumerate() {
+                // SAFETY: the walks of the group, and those before them, are there; walks are those of
+                // rows, each of which has an end; `at` is where a walk has come to.
+                unsafe {
+                    let row = walks.get_unchecked(first + walk).1;
+                    *ends.get_unchecked_mut(row as usize) = at;
+                    *walks.get_unchecked_mut(left) = (at, row);
+                    left += usize::from(forest.nodes.get_unchecked(at as usize).link().1 != 0);
+                }
             }
         }
         left
     }
 }
 
-impl<N: Node> Walked<'_, N> {
+/// What is left of a tree on its way into the second level of cache while rows walk through the one
+/// before it: in the order of memory its lines come several times as fast as where walks ask for them.
+#[derive(Debug)]
+struct Ahead<'a, N> {
+    nodes: &'a [N],
+    bits: &'a [u32],
+    /// Lines of a part.
+    lines: usize,
+}
+
+impl<N: Node> Ahead<'_, N> {
+    /// Asks for the next part.
+    #[inline(always)]
+    fn fetch(&mut self) {
+        for _ in 0..self.lines {
+            if let Some(node) = self.nodes.first() {
+                fetch(node);
+                self.nodes = self.nodes.get(LINE / size_of::<N>()..).unwrap_or_default();
+            } else if let Some(word) = self.bits.first() {
+                fetch(word);
+                self.bits = self.bits.get(LINE / size_of::<u32>()..).unwrap_or_default();
+            } else {
+                return;
+            }
+        }
+    }
+}
+
+/// Brings what lies at a place into the second level of cache, without waiting for it where the
+/// processor has an instruction that the standard library knows of.
+#[inline(always)]
+fn fetch<T: Copy>(place: &T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: fetching has no effect that could be seen, and every x86-64 has it.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T1>(std::ptr::from_ref(place).cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    black_box(*place);
+}
+
+impl<'a, N: Node> Walked<'a, N> {
+    /// A tree to be fetched in so many parts; nothing, if there is no tree.
+    fn ahead(self, root: Option<&Root>, parts: usize) -> Ahead<'a, N> {
+        let Some(root) = root else { return Ahead { nodes: &[], bits: &[], lines: 0 } };
+        let nodes = &self.nodes[root.at as usize..root.end as usize];
+        let bits = &self.bits[root.first_bits as usize..root.end_bits as usize];
+        let lines = (size_of_val(nodes) + size_of_val(bits)) / LINE + 2;
+        Ahead { nodes, bits, lines: lines.div_ceil(parts.max(1)) }
+    }
+
     /// Whether a row that has come to a node goes on from there.
     #[inline]
     fn is_split(self, at: u32) -> bool {

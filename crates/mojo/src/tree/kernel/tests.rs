@@ -146,7 +146,7 @@ fn set(forest: &mut Forest, random: &mut Random, column: usize, shape: &Shape) -
     let first = random.below(domain) * random.below(2);
     let len = if random.is(3) { random.below(2 * domain + 9) } else { domain - first };
     let first = first.min(usize::from(u16::MAX)) as u16;
-    let mut bytes = Vec::from_iter((0..len.div_ceil(8)).map(|_| random.next() as u8));
+    let mut bytes: Vec<u8> = (0..len.div_ceil(8)).map(|_| random.next() as u8).collect();
     // Deep in a tree most levels go the same way.
     if random.is(2) {
         bytes.fill(if random.is(2) { 0 } else { 0xff });
@@ -420,7 +420,7 @@ fn bytes_of_sets(levels: impl Fn(u32) -> Vec<u8>) -> usize {
 fn sets_that_are_alike_share_their_words() {
     let any = |tree: u32| {
         let mut random = Random(tree.into());
-        Vec::from_iter((0..125).map(|_| random.next() as u8))
+        (0..125).map(|_| random.next() as u8).collect()
     };
     let words = bytes_of_sets(any) - bytes_of_sets(|_| vec![0; 125]);
     assert!(words > 1_000 * 120, "{words} bytes for 1,000 sets of 32 words each");
