@@ -122,7 +122,7 @@ const REACTOR_LAG: Metric = Metric {
     name: "stemson_reactor_lag_seconds",
     kind: Kind::Histogram,
     labels: &[],
-    help: "How late the reactor answers a thread that asks it every 10 ms",
+    help: "How late the reactor is when a timer wakes it, every 10 ms",
 };
 const CONNECTIONS: Metric = Metric {
     name: "stemson_connections",
@@ -380,7 +380,7 @@ impl Metrics {
         self.otlp_spans.get_or_create(&OutcomeLabels { outcome }).inc_by(spans as u64);
     }
 
-    /// The reactor answered after this time.
+    /// The reactor was so late.
     pub(crate) fn reactor_lag(&self, lag: Duration) {
         self.reactor_lag.observe(lag.as_secs_f64());
     }

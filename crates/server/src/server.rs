@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::Bytes;
 use stemson_serving::{Deployments, Swap};
-use tokio::runtime::{self, Handle};
+use tokio::runtime;
 use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::access::{self, Access};
@@ -24,7 +24,7 @@ use crate::folder::ModelFolder;
 use crate::front;
 use crate::grpc;
 use crate::intake::Budget;
-use crate::lag::Probe;
+use crate::lag;
 use crate::lane::{Lane, LaneThreads};
 use crate::linger::Marks;
 use crate::listen::{Door, Phase};
@@ -267,7 +267,7 @@ impl Server {
     async fn serve(self, shutdown: &ShutdownHandle) -> Result<(), RunError> {
         let mut signals = Signals::new(shutdown.has_signals()).map_err(RunError::Runtime)?;
         let metrics = Arc::clone(&self.context.metrics);
-        let _probe = Probe::start(Handle::current(), metrics).map_err(RunError::Runtime)?;
+        lag::watch(move |lag| metrics.reactor_lag(lag)).map_err(RunError::Runtime)?;
         if let Some(cache) = &self.context.cache {
             tokio::spawn(Arc::clone(cache).run());
         }
