@@ -14,6 +14,7 @@ use rustls::pki_types::ServerName;
 use tokio_rustls::TlsConnector;
 
 use crate::tls_client::ClientTls;
+use crate::turns::Turns;
 
 /// For everything together.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -133,8 +134,9 @@ pub(crate) async fn send<S>(
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
 {
+    let stream = TokioIo::new(Turns::new(stream));
     let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(Error::other)?;
+        hyper::client::conn::http1::handshake(stream).await.map_err(Error::other)?;
     tokio::spawn(connection);
     sender.send_request(request).await.map_err(Error::other)
 }

@@ -24,9 +24,6 @@ const STEP_BYTES: usize = 16 << 10;
 /// Taken in advance, whatever a head claims.
 const RESERVE_BYTES_MAX: usize = 64 << 20;
 
-/// Bytes that are taken in without letting others have their turn: about 100 us with the system's part.
-const TURN_BYTES: usize = 128 << 10;
-
 /// When those may come back for whose bodies there is no memory.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -157,7 +154,6 @@ pub(crate) async fn read(
     }
     let mut body = Limited::new(body, usize::try_from(bytes_max).unwrap_or(usize::MAX));
     let mut grown = Growing::new(budget.cloned());
-    let mut turn_bytes = 0;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|cause| match too_slow(&*cause) {
             _ if cause.is::<LengthLimitError>() => too_large(),
@@ -179,11 +175,6 @@ pub(crate) async fn read(
             }
         }
         grown.push(&data)?;
-        turn_bytes += data.len();
-        if turn_bytes >= TURN_BYTES {
-            turn_bytes = 0;
-            tokio::task::yield_now().await;
-        }
     }
     Ok(grown.take())
 }
@@ -201,8 +192,6 @@ fn too_slow<'c>(cause: &'c (dyn std::error::Error + 'static)) -> Option<&'c TooS
 
 #[cfg(test)]
 mod tests {
-    use std::task::Poll;
-
     use super::*;
 
     async fn taken(chunks: &[&'static [u8]], budget: &Budget) -> Result<Bytes, &'static str> {
@@ -225,27 +214,6 @@ mod tests {
         drop(part);
         assert!(taken(&[PIECE, &[1]], &budget).await.is_ok());
         assert!(budget.has(4 * STEP_BYTES as u64), "nothing is taken any more");
-    }
-
-    #[tokio::test]
-    async fn others_have_their_turns_while_a_body_comes() {
-        const BYTES: usize = 4 << 20;
-        let piece = |_| Ok::<_, std::io::Error>(vec![7_u8; 32 << 10]);
-        let pieces = (0..BYTES / (32 << 10)).map(piece);
-        let body = Body::from_stream(futures_util::stream::iter(pieces));
-        let mut turns = 0;
-        let others = std::future::poll_fn(|context| {
-            turns += 1;
-            context.waker().wake_by_ref();
-            Poll::<()>::Pending
-        });
-        let headers = HeaderMap::new();
-        let body = tokio::select! {
-            body = read(&headers, body, 64 << 20, "body_mib", None) => body,
-            () = others => unreachable!("they have no end"),
-        };
-        assert_eq!(body.map(|body| body.len()).ok(), Some(BYTES));
-        assert!(turns >= BYTES / TURN_BYTES, "{turns} turns");
     }
 
     #[tokio::test]

@@ -78,6 +78,7 @@ mod tabular;
 mod tls;
 mod tls_client;
 mod trace;
+mod turns;
 mod upkeep;
 mod v1;
 mod watch;

@@ -24,6 +24,7 @@ use crate::linger::{Lingering, Marks, OnSocket};
 use crate::pace::{Pace, Patient};
 use crate::streams::Streams;
 use crate::tls::{self, Tls};
+use crate::turns::Turns;
 
 /// For the handshake of an encrypted connection.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -261,7 +262,7 @@ impl Talk {
             }
         });
         let pace = Pace { grace: WRITE_PATIENCE, bytes_per_second: body_bytes_per_second_min };
-        let stream = TokioIo::new(Patient::new(stream, pace));
+        let stream = TokioIo::new(Turns::new(Patient::new(stream, pace)));
         let connection = builder.serve_connection(stream, service);
         let mut connection = std::pin::pin!(connection);
         let lost = lost(&streams, &has_asked, head);
