@@ -364,7 +364,8 @@ async fn on_lane_whole<C: Call>(
     };
     let (job, answer) = Job::new(context, &revision, call, admitted, clock, (allowed, deadline));
     let cache = context.cache.clone().map(|cache| (cache, model.clone()));
-    context.lane.push(flow, work.cost, Box::new(move || job.decode(&body, clock, cache)));
+    let charged = work.cost;
+    context.lane.push(flow, charged, Box::new(move || job.decode(&body, clock, cache, charged)));
     // No timer here: only the body says how long the caller waits. The job looks at the clock
     // before each of its pieces.
     answer.await.unwrap_or(Err(Refusal::Panicked))
@@ -466,6 +467,7 @@ impl<C: Call> Job<C> {
         body: &[u8],
         clock: Clock,
         cache: Option<(Arc<PredictionCache>, ModelName)>,
+        charged: Duration,
     ) {
         if !self.goes_on() {
             return;
@@ -488,7 +490,10 @@ impl<C: Call> Job<C> {
                 // times as long as a plain one.
                 self.admitted.amend(rows.cost().predict(rows.len()));
                 let asked = cache.and_then(|(cache, model)| cache.ask(&model, &rows));
-                self.lane.push_front(self.admitted.flow, self.pieces(rows, asked));
+                let mut pieces = self.pieces(rows, asked);
+                let spent = begun.elapsed();
+                charge_once(&mut pieces, charged.saturating_sub(spent));
+                self.lane.push_front(self.admitted.flow, pieces);
             }
             Err(refusal) => self.answer(Err(refusal)),
         }
@@ -600,9 +605,53 @@ impl<C: Call> Job<C> {
     }
 }
 
+/// Of what a flow is charged for pieces of work, takes away what it has been charged for them in
+/// advance.
+fn charge_once<T>(pieces: &mut [(Duration, T)], mut in_advance: Duration) {
+    for (cost, _) in pieces {
+        let part = in_advance.min(*cost);
+        in_advance -= part;
+        *cost -= part;
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use stemson_serving::FairQueue;
+
     use super::*;
+
+    #[test]
+    fn a_body_on_the_lane_is_charged_once() {
+        let ms = Duration::from_millis;
+        // What is left of the charge for a body whose rows take 3 x 4 ms, and of its pieces then.
+        for (in_advance, expected) in
+            [(0, [4, 4, 4]), (3, [1, 4, 4]), (6, [0, 2, 4]), (12, [0, 0, 0]), (50, [0, 0, 0])]
+        {
+            let mut pieces = [(ms(4), ()); 3];
+            charge_once(&mut pieces, ms(in_advance));
+            assert_eq!(pieces.map(|(cost, ())| cost), expected.map(ms), "{in_advance}");
+        }
+        // Two models of one weight, one with bodies that are decoded here, the other's were before:
+        // each has half of the lane.
+        let one = std::num::NonZeroU32::MIN;
+        let mut queue = FairQueue::new(&[one, one]);
+        for _ in 0..100 {
+            queue.push_back(0, ms(13), (0, true));
+            (0..3).for_each(|_| queue.push_back(1, ms(4), (1, false)));
+        }
+        let mut spent = [ms(0); 2];
+        while spent.iter().sum::<Duration>() < ms(1_000) {
+            let Some((flow, is_body)) = queue.pop() else { break };
+            spent[flow] += if is_body { ms(1) } else { ms(4) };
+            if is_body {
+                let mut pieces = [(ms(4), (flow, false)); 3];
+                charge_once(&mut pieces, ms(12));
+                pieces.into_iter().for_each(|(cost, piece)| queue.push_front(flow, cost, piece));
+            }
+        }
+        assert!(spent[0].abs_diff(spent[1]) <= ms(13), "{spent:?}");
+    }
 
     #[test]
     fn the_tightest_of_what_a_caller_allows_counts_else_the_slo_from_the_end_of_the_body() {
