@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use stemson_mojo::{Batch, Cell, Model, Options, Output};
+use stemson_batch::write_json_part;
+use stemson_mojo::{Batch, Cell, Model, Options};
 
 /// Name of the file inside an artifact.
 pub(crate) const EMBEDDED: &str = "reference.jsonl";
@@ -174,7 +175,7 @@ fn compare(batch: &Batch, line: &Line) -> Result<(), Difference> {
         expected: expected.to_string(),
     };
     let found = match batch.output(0) {
-        Ok(output) => show(batch.model(), &output),
+        Ok(_) => show(batch),
         Err(refused) => {
             let kind = Value::from(refused.kind.as_str());
             let expected = line.error.as_ref().map_or(Value::Null, |e| e.kind.as_str().into());
@@ -207,25 +208,14 @@ fn by_label(model: &Model, p: &[Value]) -> Value {
 }
 
 /// An answer in the words of JSONL.
-fn show(model: &Model, output: &Output<'_>) -> Map<String, Value> {
-    let mut out = Map::new();
-    match output {
-        Output::Classes { index, p, calibrated } => {
-            let label = model.labels().get(*index).cloned();
-            out.insert("label".to_owned(), label.unwrap_or_else(|| index.to_string()).into());
-            out.insert("index".to_owned(), (*index).into());
-            out.insert("p".to_owned(), p.to_vec().into());
-            if let Some(calibrated) = calibrated {
-                out.insert("calibrated".to_owned(), calibrated.to_vec().into());
-            }
-        }
-        Output::Value(value) => {
-            out.insert("value".to_owned(), (*value).into());
-        }
-        // Models of other categories are compared where they are served.
-        _ => {}
-    }
-    out
+fn show(batch: &Batch) -> Map<String, Value> {
+    let value = |part| {
+        let mut text = Vec::new();
+        write_json_part(&mut text, batch, 0, part);
+        serde_json::from_slice(&text).unwrap_or_default()
+    };
+    let parts = batch.model().parts(Options::default()).unwrap_or_default();
+    parts.into_iter().map(|part| (part.key().to_owned(), value(part))).collect()
 }
 
 /// Whether two values are the same but for the last digits of their numbers.
@@ -248,7 +238,7 @@ fn is_close(found: &Value, expected: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use stemson_mojo::LoadOptions;
+    use stemson_mojo::{LoadOptions, Output};
 
     use super::*;
 
@@ -288,6 +278,28 @@ mod tests {
         let line = format!("{{\"row\":{{}},\"out\":{{\"p\":{p}}}}}");
         check("gbm_bernoulli", &line, &format!("\"{}\":0.", labels[0]));
         check("gbm_bernoulli", r#"{"row":{},"out":{"color":1}}"#, "answers null for `color`");
+    }
+
+    #[test]
+    fn models_of_all_categories_have_references() {
+        for (case, key, wrong) in [
+            ("isofor_flag", "is_anomaly", "7"),
+            ("extisofor", "score", "99.5"),
+            ("kmeans_mixed", "cluster", "99"),
+            ("pca_standardize", "dimensions", "[9.5]"),
+            ("coxph_plain", "value", "99.5"),
+            ("uplift", "uplift", "[9.5]"),
+        ] {
+            let model = from_corpus(case);
+            let mut batch = Batch::new(Arc::clone(&model), Options::default());
+            batch.push(&vec![Cell::Absent; model.schema().columns().len()]);
+            batch.score();
+            let out = Value::Object(show(&batch));
+            assert!(out.get(key).is_some_and(|value| !value.is_null()), "{case}: {out}");
+            check(case, &format!("{{\"row\":{{}},\"out\":{out}}}"), "1 rows");
+            let line = format!("{{\"row\":{{}},\"out\":{{\"{key}\":{wrong}}}}}");
+            check(case, &line, &format!("for `{key}`, expected {wrong}"));
+        }
     }
 
     #[test]
