@@ -97,6 +97,12 @@ impl Header {
                 fields.len()
             )));
         }
+        for (at, place) in places.iter().enumerate().filter(|(_, place)| place.is_some()) {
+            if places[..at].contains(place) {
+                let name = fields[at].trim();
+                return Err(Refusal::BadField(format!("the first line names `{name}` twice")));
+            }
+        }
         let names = fields.iter().map(ToString::to_string).collect();
         Ok((Self { places, names, columns }, false))
     }
@@ -166,6 +172,7 @@ pub(crate) fn of_query<'q>(query: Option<&'q str>, wanted: &str) -> Option<Cow<'
 #[cfg(test)]
 mod tests {
     use axum::http::HeaderValue;
+    use stemson_mojo::{LoadOptions, Model};
 
     use super::*;
 
@@ -179,6 +186,26 @@ mod tests {
         assert_eq!(found("Text/CSV; charset=utf-8"), Some(Csv { has_header: true }));
         assert_eq!(found("text/csv; header=absent"), Some(Csv { has_header: false }));
         assert_eq!(found("application/json"), None);
+    }
+
+    #[test]
+    fn a_column_is_named_once() {
+        let bytes = std::fs::read(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../tests/corpora/mojo/gbm_gaussian/model.zip"
+        ));
+        let model =
+            Model::load(&bytes.expect("a model"), &LoadOptions::default()).expect("a model");
+        let column = model.schema().columns()[0].name.as_str();
+        let csv = Csv { has_header: true };
+        let header = |names: &[&str]| {
+            let fields: Vec<_> = names.iter().map(|name| Cow::Borrowed(*name)).collect();
+            Header::new(csv, model.schema(), &fields).map(|(header, _)| header.places.len())
+        };
+        let twice = header(&[column, "x", &format!(" {column}")]).map_err(|it| it.message());
+        assert_eq!(twice, Err(format!("the first line names `{column}` twice")));
+        // What no column is called is passed over, however often.
+        assert_eq!(header(&["x", column, "x"]).ok(), Some(3));
     }
 
     #[test]
