@@ -131,7 +131,8 @@ fn tried(image: &Image, root: &Path, binary: &Path) -> Result<Tried, Failed> {
     for name in ["model.zip", "input.csv"] {
         copy(&crate::root().join(MODEL).join(name), &asked.join(name))?;
     }
-    let scored = inside(root, &["/ask/stemson", "score", "/ask/model.zip", "/ask/input.csv"])?;
+    let score = ["/ask/stemson", "score", "/ask/model.zip", "--input", "/ask/input.csv"];
+    let scored = inside(root, &score)?;
     let Some((python, target)) = image.python else {
         return Ok(Tried { python: None, binary: scored });
     };
