@@ -89,7 +89,7 @@ const LONG: &[Environment] = &[
 /// Builds a wheel for this machine's Python and runs its tests; `all`: the long ones as well, in
 /// environments with h2o, Spark, Ray and the rest.
 pub(crate) fn test(all: bool) -> Result<(), Failed> {
-    let wheel = build(if all { "release" } else { "dev" })?;
+    let wheel = if all { shipped()? } else { build("dev")? };
     check(&SHORT, &wheel)?;
     types()?;
     if all {
@@ -98,16 +98,27 @@ pub(crate) fn test(all: bool) -> Result<(), Failed> {
     Ok(())
 }
 
-/// The long tests of the environments that are named, with a release wheel: `wheel-spark4`.
+/// The long tests of the environments that are named, with the wheel that is shipped: `wheel-spark4`.
 pub(crate) fn test_in(names: &[&str]) -> Result<(), Failed> {
     if let Some(unknown) = names.iter().find(|name| LONG.iter().all(|it| it.name != **name)) {
         let known: Vec<_> = LONG.iter().map(|it| it.name).collect();
         let message = format!("no environment `{unknown}`, expected one of {}", known.join(", "));
         return Err(Failed::new("wheel", message));
     }
-    let wheel = build("release")?;
+    let wheel = shipped()?;
     let mut wanted = LONG.iter().filter(|it| names.contains(&it.name));
     wanted.try_for_each(|environment| check(environment, &wheel))
+}
+
+/// The wheel for here as it is shipped, which `images` and `release` need as well; where none is, one
+/// of this machine's own.
+fn shipped() -> Result<String, Failed> {
+    let (target, _) = PLATFORMS[0];
+    if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+        return build("release");
+    }
+    release(&[target])?;
+    only_wheel(&crate::target().join("wheels").join(target))
 }
 
 /// The environment of `bench python`, with a release wheel.
@@ -124,6 +135,9 @@ pub(crate) fn release(targets: &[&str]) -> Result<(), Failed> {
     if let Some(unknown) = targets.iter().find(|it| PLATFORMS.iter().all(|known| known.0 != **it)) {
         return Err(Failed::new("wheel", format!("no wheel is made for `{unknown}`")));
     }
+    if targets.is_empty() {
+        free_threaded()?;
+    }
     for (target, platform) in PLATFORMS.iter().filter(|it| wanted(it.0)) {
         Step::new("wheel", "rustup target add").arguments(&[target]).run()?;
         let flags = ["--profile", "dist", "--zig", "--target", target, "--compatibility", platform];
@@ -133,7 +147,6 @@ pub(crate) fn release(targets: &[&str]) -> Result<(), Failed> {
         let wheel = only_wheel(&folder)?;
         audit(&auditors, &wheel, target.ends_with("-musl"))?;
         if *target == PLATFORMS[0].0 {
-            free_threaded()?;
             ask(&wheel)?;
         }
         for interpreter in FREE_THREADED.iter().filter(|it| is_there(it)) {
