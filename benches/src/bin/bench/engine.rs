@@ -29,7 +29,9 @@ pub(crate) struct Effort {
 }
 
 impl Effort {
-    pub(crate) const FULL: Self = Self { rounds: 7, round_ns: 60e6, quick: false };
+    /// Short rounds, many of them: where a core is shared with another's thread for seconds, some
+    /// round of each engine still has it alone.
+    pub(crate) const FULL: Self = Self { rounds: 14, round_ns: 30e6, quick: false };
     pub(crate) const QUICK: Self = Self { rounds: 2, round_ns: 15e6, quick: true };
 }
 
