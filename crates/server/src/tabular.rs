@@ -97,9 +97,10 @@ impl Header {
                 fields.len()
             )));
         }
-        for (at, place) in places.iter().enumerate().filter(|(_, place)| place.is_some()) {
-            if places[..at].contains(place) {
-                let name = fields[at].trim();
+        let mut is_named = vec![false; columns];
+        for (name, place) in fields.iter().zip(&places) {
+            if place.is_some_and(|place| std::mem::replace(&mut is_named[place], true)) {
+                let name = name.trim();
                 return Err(Refusal::BadField(format!("the first line names `{name}` twice")));
             }
         }
