@@ -75,6 +75,7 @@ mod statistics;
 mod store;
 mod streams;
 mod tabular;
+mod timeslice;
 mod tls;
 mod tls_client;
 mod trace;

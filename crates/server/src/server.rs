@@ -246,6 +246,10 @@ impl Server {
     /// Serves until `shutdown` has begun and the last request is answered. Blocks; this thread is
     /// the reactor.
     pub fn run(self, shutdown: &ShutdownHandle) -> Result<(), RunError> {
+        #[cfg(target_os = "linux")]
+        if let Err(cause) = crate::timeslice::shorten() {
+            tracing::debug!("the reactor keeps ordinary slices of time: {cause}");
+        }
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
             .build()
