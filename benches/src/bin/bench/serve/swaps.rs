@@ -1,7 +1,8 @@
 //! Latency while the model is swapped over and over, against the same load without swaps.
 //!
 //! Every swap loads, checks and warms an artifact that is not warm: four that differ in their digest
-//! take turns.
+//! take turns. Times are the medians of short turns, so that one in which the machine was busy with
+//! something else does not decide.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -26,6 +27,8 @@ const ARTIFACTS: usize = 4;
 /// From one swap to the next.
 const PERIOD: Duration = Duration::from_millis(100);
 const ASKS: usize = 256;
+/// For each turn of other parts.
+const TURNS: usize = 3;
 
 pub(super) fn run(
     report: &mut Report,
@@ -62,10 +65,11 @@ pub(super) fn run(
     Ok(())
 }
 
+/// By turn, what was answered without swaps and with them.
 #[derive(Default)]
 struct Found {
-    quiet: Vec<Event>,
-    swapped: Vec<Event>,
+    quiet: Vec<Vec<Event>>,
+    swapped: Vec<Vec<Event>>,
     swaps: Vec<Duration>,
 }
 
@@ -78,8 +82,8 @@ fn turns(
 ) -> Result<Found, Failure> {
     let mut found = Found::default();
     let phase = [Phase { per_second: PER_SECOND, lasts: times.steady / 2 }];
-    for _ in 0..times.turns {
-        found.quiet.extend(drive(load, &phase)?.load);
+    for _ in 0..TURNS * times.turns {
+        found.quiet.push(drive(load, &phase)?.load);
         let is_over = AtomicBool::new(false);
         let (seen, swaps) = std::thread::scope(|scope| {
             let swapping = scope.spawn(|| {
@@ -89,7 +93,7 @@ fn turns(
             is_over.store(true, Ordering::Relaxed);
             (seen, swapping.join())
         });
-        found.swapped.extend(seen?.load);
+        found.swapped.push(seen?.load);
         found.swaps.extend(swaps.map_err(|_| "the swaps panicked")??);
     }
     Ok(found)
@@ -122,11 +126,17 @@ fn swap_until(
 
 impl Found {
     fn cells(&self) -> String {
-        let at = |events: &[Event], share| {
-            quantile_ms(events.iter().filter(|it| it.is_good()).map(Event::latency), share)
+        let at = |turns: &[Vec<Event>], share| {
+            let of_turn = |events: &Vec<Event>| {
+                quantile_ms(events.iter().filter(|it| it.is_good()).map(Event::latency), share)
+            };
+            let mut of_turns: Vec<f64> = turns.iter().map(of_turn).collect();
+            of_turns.sort_by(f64::total_cmp);
+            of_turns.get(of_turns.len() / 2).copied().unwrap_or(f64::NAN)
         };
         let swap = |share| quantile_ms(self.swaps.iter().copied(), share);
-        let failed = self.quiet.iter().chain(&self.swapped).filter(|it| !it.is_good()).count();
+        let all = self.quiet.iter().chain(&self.swapped).flatten();
+        let failed = all.filter(|it| !it.is_good()).count();
         let (before, during) = (at(&self.quiet, 0.99), at(&self.swapped, 0.99));
         format!(
             "{:.2}, {before:.2} | {:.2}, {during:.2} | {} | {} | {:.1}, {:.1} | {failed} |",
