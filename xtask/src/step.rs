@@ -39,6 +39,14 @@ impl Step {
         let mut words = line.split_whitespace();
         let mut command = Command::new(words.next().unwrap_or_default());
         command.args(words).current_dir(crate::root());
+        // What cargo tells this program of itself is not for the cargo that it calls: the script that
+        // builds `ring` runs again when it is there, or not there any more, and all above is built anew.
+        for (key, _) in std::env::vars_os() {
+            let is_ours = |start| key.as_encoded_bytes().starts_with(start);
+            if is_ours(b"CARGO_PKG_".as_slice()) || is_ours(b"CARGO_MANIFEST_".as_slice()) {
+                command.env_remove(key);
+            }
+        }
         Self { name, shown: line.to_owned(), command, silent_end: false }
     }
 
