@@ -288,7 +288,11 @@ impl Flat {
     /// Where one row's walks start, and the steps that are left.
     #[cfg_attr(
         not(target_arch = "x86_64"),
-        expect(unused_variables, reason = "only vectors that the standard library knows of ask")
+        expect(
+            unused_variables,
+            clippy::unused_self,
+            reason = "only vectors that the standard library knows of ask"
+        )
     )]
     fn enter(&self, level: Level, groups: &[Group], keys: &[u32], starts: &mut Vec<Start>) {
         match level {

@@ -151,7 +151,7 @@ fn fetch<T: Copy>(place: &T) {
         _mm_prefetch::<_MM_HINT_T1>(std::ptr::from_ref(place).cast());
     }
     #[cfg(not(target_arch = "x86_64"))]
-    black_box(*place);
+    std::hint::black_box(*place);
 }
 
 impl<'a, N: Node> Walked<'a, N> {
