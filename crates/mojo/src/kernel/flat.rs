@@ -340,7 +340,6 @@ impl Flat {
         open: &mut Open,
         sums: &mut [S],
     ) {
-        assert_eq!(keys.len(), self.slots.len() * sums.len(), "a sum for each row");
         let (roots, width) = (&self.roots[class][tree..], self.slots.len());
         match &self.nodes {
             Nodes::Narrow(nodes) => open.add(self.walked(nodes), roots, paths, (keys, width), sums),

@@ -93,8 +93,7 @@ impl Open {
                 unsafe { keys.get_unchecked(row as usize * width..) }
             });
             walk!(16, at, STEPS, |at: u32, walk: usize| {
-                // SAFETY: a row has a key for each slot, which the caller has checked, and walks
-                // start at a root.
+                // SAFETY: a row has a key for each slot, and walks start at a root.
                 unsafe { forest.step::<SETS>(at, rows[walk], |slot| slot) }
             });
             for (walk, at) in at.into_iter().enumerate() {
