@@ -92,11 +92,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     for (name, path) in &artifacts {
         deploy(&server, name, path)?;
     }
-    let deployments = server.deployments().all();
-    for deployment in &deployments {
+    for deployment in server.deployments().all() {
         show(deployment.name().as_str(), &deployment.current());
     }
-    if deployments.is_empty() {
+    if server.deployments().all().is_empty() {
         say(format_args!(
             "warning: no models to serve: name one, or send one to \
              http://{}/admin/models/NAME/swap",

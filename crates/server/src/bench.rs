@@ -54,6 +54,9 @@ pub(crate) struct Bench {
     /// Held while an artifact is brought: between its coming in and its being named by a
     /// deployment nobody shall clear it away.
     turn: Mutex<()>,
+    /// Shared with the context, and the last field of both: when it is gone, nothing of the server's
+    /// holds the data folder. Who asked for deployments may hold it on.
+    pub(crate) presence: Arc<()>,
 }
 
 impl Bench {
@@ -74,6 +77,7 @@ impl Bench {
             live: Arc::clone(live),
             options,
             turn: Mutex::default(),
+            presence: Arc::default(),
         }
     }
 

@@ -65,6 +65,8 @@ pub(crate) struct Context {
     pub(crate) is_draining: AtomicBool,
     /// Wakes those who wait for that.
     pub(crate) leaves: Notify,
+    /// See [`crate::bench::Bench`].
+    pub(crate) presence: Arc<()>,
 }
 
 const TIMEOUT: HeaderName = HeaderName::from_static("x-request-timeout");

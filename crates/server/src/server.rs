@@ -142,6 +142,7 @@ impl Server {
             ids: RequestIds::new(),
             is_draining: AtomicBool::new(false),
             leaves: Notify::new(),
+            presence: Arc::clone(&bench.presence),
         });
         Ok(Self {
             http,
@@ -256,7 +257,7 @@ impl Server {
             .map_err(RunError::Runtime)?;
         let prediction_log = Arc::clone(&self.context.prediction_log);
         let exporter = self.context.exporter.clone();
-        let (folder, bench) = (self.context.store.presence(), Arc::downgrade(&self.bench));
+        let (folder, bench) = (Arc::downgrade(&self.context.presence), Arc::downgrade(&self.bench));
         let served = runtime.block_on(self.serve(shutdown));
         // A swap under way shall not hold up the end.
         runtime.shutdown_background();
@@ -388,6 +389,9 @@ fn let_go(folder: &Weak<()>, bench: &Weak<Bench>) {
     while folder.strong_count() > 0 {
         let swaps = bench.upgrade().is_some_and(|bench| bench.is_busy());
         if begun.elapsed() > if swaps { OF_A_SWAP } else { PATIENCE } {
+            if !swaps {
+                tracing::error!("the data folder is still held, and is not waited for any longer");
+            }
             return;
         }
         std::thread::sleep(Duration::from_millis(1));
@@ -414,5 +418,26 @@ fn bind_error(listener: &'static str, address: SocketAddr, cause: io::Error) -> 
         StartError::InUse { listener, address }
     } else {
         StartError::Bind { listener, address, cause }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_holds_a_deployment_does_not_hold_up_the_end() {
+        let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+        let grpc = GrpcListener::Off;
+        let config = Config { http: any_port, admin: any_port, grpc, ..Config::default() };
+        let server = Server::bind(config).expect("free ports");
+        drop(server.deploy("churn", crate::overload::MODEL, "test").expect("a model"));
+        let (held, presence) =
+            (server.deployments().all(), Arc::downgrade(&server.context.presence));
+        let shutdown = ShutdownHandle::new();
+        shutdown.begin();
+        server.run(&shutdown).expect("it ends well");
+        assert_eq!(presence.strong_count(), 0, "the end did not wait to no purpose");
+        assert_eq!(held.len(), 1);
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::Connection;
 use stemson_mojo::Digest;
@@ -26,9 +26,6 @@ pub(crate) struct Store {
     _lock: File,
     /// Goes with the server, where no folder was named.
     _temporary: Option<TempDir>,
-    /// The last to go, when the folder is free: a store itself counts no one any more while it still
-    /// closes its files.
-    presence: Arc<()>,
 }
 
 /// Why the data folder cannot be used, or an artifact in it.
@@ -134,18 +131,7 @@ impl Store {
         let path = folder.join("state.db");
         let database = state::open(&path, temporary.is_some())
             .map_err(|cause| StoreError::Database { path, cause })?;
-        Ok(Self {
-            artifacts,
-            database: Mutex::new(database),
-            _lock: lock,
-            _temporary: temporary,
-            presence: Arc::default(),
-        })
-    }
-
-    /// What lives until the folder is free.
-    pub(crate) fn presence(&self) -> Weak<()> {
-        Arc::downgrade(&self.presence)
+        Ok(Self { artifacts, database: Mutex::new(database), _lock: lock, _temporary: temporary })
     }
 
     /// Keeps an artifact, whole or not at all.
