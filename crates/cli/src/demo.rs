@@ -8,6 +8,7 @@ use stemson_validate::demo::{Demo, DemoError};
 
 use crate::failure::{Failure, Verdict};
 use crate::serve;
+use crate::settings::address;
 
 /// Serves a real H2O model, scores it, swaps it under load, rolls it back.
 #[derive(Debug, Args)]
@@ -19,7 +20,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     once: bool,
     /// Where to listen; port 0 takes a free one
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = address)]
     http: Option<SocketAddr>,
 }
 

@@ -21,21 +21,24 @@ pub(crate) fn load(path: &Path, options: &LoadOptions) -> Result<Model, Failure>
 
 /// The bytes of an artifact.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    fs::read(path).map_err(|cause| unread(path, &cause))
+}
+
+/// What to say about a file that the system does not give.
+pub(crate) fn unread(path: &Path, cause: &io::Error) -> Failure {
     let shown = path.display();
     if path.is_dir() {
-        return Err(Failure::input(format!("{shown} is a folder, expected a MOJO zip file")).hint(
-            "pass the file itself, such as `model.zip`; a MOJO that was unpacked must be \
-                   zipped again",
-        ));
+        return Failure::input(format!("{shown} is a folder, expected a MOJO zip file")).hint(
+            "pass the file itself, such as `model.zip`; a MOJO that was unpacked must be zipped again",
+        );
     }
-    fs::read(path).map_err(|cause| {
-        let failure = Failure::input(format!("cannot read {shown}")).because(&cause);
-        match cause.kind() {
-            io::ErrorKind::NotFound => failure
-                .hint("export the model first, in Python: `model.download_mojo(\"model.zip\")`"),
-            _ => failure,
+    let failure = Failure::input(format!("cannot read {shown}")).because(cause);
+    match cause.kind() {
+        io::ErrorKind::NotFound => {
+            failure.hint("export the model first, in Python: `model.download_mojo(\"model.zip\")`")
         }
-    })
+        _ => failure,
+    }
 }
 
 /// What to say about a file that is no model for us.

@@ -1,12 +1,13 @@
 //! `stemson validate-mojo-artifact`: whether a MOJO may be released.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use stemson_validate::mojo_artifact::{self, ArtifactError, Request};
 
 use crate::failure::{Failure, Verdict};
+use crate::model_file;
 use crate::terminal::Format;
 
 /// Validates a MOJO before it is released: structure, schema, versions, answers, cold start, memory,
@@ -78,7 +79,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<Verdict, Failure> {
         cluster: arguments.cluster,
         tolerance: arguments.tolerance,
     };
-    let report = mojo_artifact::validate(&request).map_err(|cause| failure(&cause))?;
+    let report =
+        mojo_artifact::validate(&request).map_err(|cause| failure(&cause, &request.mojo))?;
     let text = match arguments.format {
         Format::Text => report.to_string(),
         Format::Json => {
@@ -90,8 +92,11 @@ pub(crate) fn run(arguments: Arguments) -> Result<Verdict, Failure> {
     Ok(if report.verdict.good { Verdict::Good } else { Verdict::Bad })
 }
 
-fn failure(cause: &ArtifactError) -> Failure {
+fn failure(cause: &ArtifactError, mojo: &Path) -> Failure {
     match cause {
+        ArtifactError::Read { path, cause } if Path::new(path) == mojo => {
+            model_file::unread(mojo, cause)
+        }
         ArtifactError::Read { cause: why, .. } => Failure::input(cause.to_string()).because(why),
         ArtifactError::Rows(_) => Failure::input(cause.to_string()),
         ArtifactError::Outside(_) => Failure::outside(cause.to_string()),

@@ -36,6 +36,10 @@ impl OutputFile {
         }
         // The file that a link points to is replaced, not the link.
         let target = fs::canonicalize(target).unwrap_or_else(|_| target.to_owned());
+        if !folder(&target).is_dir() {
+            let missing = format!("{} is no folder: make it first", folder(&target).display());
+            return Err(io::Error::new(io::ErrorKind::NotFound, missing));
+        }
         #[cfg(target_os = "linux")]
         if let Some(file) = nameless::create(folder(&target), &target) {
             return Ok(Self::Nameless { file, target });

@@ -9,7 +9,7 @@ use std::thread::available_parallelism;
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
-use stemson_batch::{BatchError, Compression, Job, Packer, Summary, run as run_job};
+use stemson_batch::{BatchError, Compression, Job, Packer, Source, Summary, run as run_job};
 use stemson_mojo::{LeafAssignment, LoadOptions, Model, Options};
 
 use crate::failure::{Failure, Verdict};
@@ -145,6 +145,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Verdict, Failure> {
     let options = LoadOptions { genmodel_quirks, explanations, ..LoadOptions::default() };
     let model = Arc::new(model_file::load(&arguments.model, &options)?);
     let inputs = inputs::resolve(&arguments.input, arguments.input_format.map(Into::into))?;
+    not_over_what_is_read(&arguments, &inputs)?;
     let (packed, stem) = Compression::of_name(&arguments.output);
     let output = output_format(arguments.format, stem, packed)?;
     let mut kept = std::collections::HashSet::new();
@@ -180,11 +181,25 @@ pub(crate) fn run(arguments: Arguments) -> Result<Verdict, Failure> {
         "-" => score(&model, job, io::stdout().lock())?,
         path => score_to_file(&model, job, Path::new(path), packed)?,
     };
-    tell(&summary);
+    tell(&summary, &model);
     if let Some(path) = &arguments.summary {
         write_summary(path, &summary)?;
     }
     Ok(if summary.refused == 0 { Verdict::Good } else { Verdict::Bad })
+}
+
+/// Predictions in the place of the rows that they are of would leave nobody the rows.
+fn not_over_what_is_read(arguments: &Arguments, inputs: &[Source]) -> Result<(), Failure> {
+    // What is not there yet, a pipe and a device are no file that is read.
+    let place = |path: &Path| fs::canonicalize(path).ok().filter(|place| place.is_file());
+    let written = place(Path::new(&arguments.output));
+    let read = inputs.iter().map(|input| Path::new(&input.name)).chain([arguments.model.as_path()]);
+    let over = read.filter(|path| written.is_some() && place(path) == written);
+    over.take(1).try_for_each(|path| {
+        let (output, path) = (&arguments.output, path.display());
+        Err(Failure::input(format!("`--output {output}` would be written over {path}"))
+            .hint("name another file; `--keep COLUMN,...` copies columns of the input"))
+    })
 }
 
 /// How the predictions are written. Arrow has a form for files and one for pipes.
@@ -295,18 +310,29 @@ fn hint(error: &BatchError) -> Option<&'static str> {
             "each line is one object of texts, numbers, booleans and nulls; CSV needs \
              `--input-format csv`"
         }
+        BatchError::Read { source_name, .. }
+            if Compression::of_name(source_name).0 != Compression::None =>
+        {
+            "was it copied whole, and is it packed as its name says?"
+        }
         BatchError::CarriageReturns { .. } => "convert it: `tr '\\r' '\\n' < OLD > NEW`",
         _ => return None,
     })
 }
 
 /// The summary, for people.
-fn tell(summary: &Summary) {
+fn tell(summary: &Summary, model: &Model) {
     for missing in &summary.missing {
         let columns: Vec<String> =
             missing.columns.iter().map(|column| format!("`{column}`")).collect();
+        let has_none = missing.columns.len() == model.schema().columns().len();
+        let question = if has_none {
+            "; it has none of the model's: is the delimiter (`--delimiter`) or the file another one?"
+        } else {
+            ""
+        };
         say(format_args!(
-            "warning: {} has no column {}: absent in every row",
+            "warning: {} has no column {}: absent in every row{question}",
             missing.source_name,
             columns.join(", ")
         ));

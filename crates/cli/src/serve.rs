@@ -12,7 +12,7 @@ use stemson_server::{
 };
 
 use crate::failure::{Failure, Verdict};
-use crate::settings::{DATA_DIR, ModelEntry, Settings, grpc_listener};
+use crate::settings::{DATA_DIR, ModelEntry, Settings, address, grpc_listener};
 use crate::terminal::{plural, say};
 use crate::{model_file, reload};
 
@@ -42,14 +42,14 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Where inference, health and metrics listen
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = address)]
     http: Option<SocketAddr>,
     /// Where inference and health listen over gRPC; `off`: nowhere. By default 127.0.0.1:8081, if
     /// it is free
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = grpc_listener)]
     grpc: Option<GrpcListener>,
     /// Where swap and rollback listen
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = address)]
     admin: Option<SocketAddr>,
     /// Where artifacts and state live; what was swapped in answers again after a restart
     /// [default: stemson-data]

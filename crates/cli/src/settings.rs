@@ -418,8 +418,12 @@ pub(crate) fn grpc_listener(text: &str) -> Result<GrpcListener, String> {
     if text == "off" {
         return Ok(GrpcListener::Off);
     }
-    let address = text.parse::<SocketAddr>();
-    address.map(GrpcListener::At).map_err(|cause| format!("{cause}; `off` is none"))
+    address(text).map(GrpcListener::At).map_err(|wrong| format!("{wrong}, or `off`"))
+}
+
+/// A flag with an address.
+pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("expected {ADDRESS}"))
 }
 
 /// The last one is a list of its own form.

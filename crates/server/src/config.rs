@@ -332,8 +332,14 @@ impl StartError {
                 "put its artifact back into the data folder, or begin anew with another --data-dir"
                     .to_owned(),
             ),
+            Self::Store(StoreError::Write { .. }) => {
+                Some("name a folder that may be written with --data-dir".to_owned())
+            }
+            Self::Keys(KeysError::Read { .. }) => Some(
+                "--keys or [auth] keys_file names a file of [[key]]: id, sha256, scopes".to_owned(),
+            ),
             Self::Store(_) => None,
-            Self::Keys(_) | Self::Jwks { .. } | Self::Tls(_) | Self::PredictionLog { .. } => None,
+            Self::Jwks { .. } | Self::Tls(_) | Self::PredictionLog { .. } => None,
             Self::Limit { .. } | Self::Downloads(_) | Self::Cache { .. } | Self::Thread(_) => None,
         }
     }

@@ -238,6 +238,7 @@ fn wrong_models_are_named() {
         (&["--models", "nowhere"], &["cannot list nowhere"]),
         (&["text.zip"], &["text.zip: not a zip archive"]),
         (&["nowhere.zip"], &["cannot read nowhere.zip"]),
+        (&["m.zip", "--keys", "nowhere.toml"], &["cannot read the keys", "hint: ", "[[key]]"]),
     ] {
         check(&serve(&folder, &[arguments, &ports].concat(), &[]), 2, words);
     }
@@ -252,4 +253,16 @@ fn addresses_that_cannot_be_had() {
     check(&serve(&folder, &arguments, &[]), 3, &[&address, "in use", "hint: ", "--http"]);
     let arguments = ["--http", "0.0.0.0:0", "--admin", "127.0.0.1:0"];
     check(&serve(&folder, &arguments, &[]), 2, &["no keys are set", "--insecure"]);
+    for flag in ["--http", "--admin", "--grpc"] {
+        let words = [flag, "expected an address and port such as \"127.0.0.1:8080\""];
+        check(&serve(&folder, &[flag, "localhost:8080"], &[]), 2, &words);
+    }
+}
+
+#[test]
+fn a_data_folder_that_cannot_be_written() {
+    let folder = Folder::new();
+    let file = folder.write("file", "");
+    let arguments = ["--http", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data-dir", &file];
+    check(&serve(&folder, &arguments, &[]), 3, &["cannot write to ", "hint: ", "--data-dir"]);
 }

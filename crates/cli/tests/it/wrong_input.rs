@@ -88,7 +88,7 @@ fn files_that_are_no_rows() {
     score("a.csv", b"x1\n1\n", &["--offset-column", "x1"], &["without an offset"]);
     score("a.jsonl", b"{\"x1\":[1]}\n", &[], &["line 1, column 7: a nested value"]);
     score("a.jsonl", b"x1,c3\n", &[], &["line 1, column 1: ", "hint: "]);
-    score("a.csv.gz", b"x1,c3\n", &[], &["cannot read ", "caused by: "]);
+    score("a.csv.gz", b"x1,c3\n", &[], &["cannot read ", "caused by: ", "packed as its name says"]);
     score("a.xlsx", b"PK", &[], &["does not tell the format", "--input-format"]);
     score("a.parquet", b"PAR1", &[], &["a.parquet cannot be read as Parquet: ", "copied whole"]);
     score("a.arrow", b"x1,c3\n1,red\n", &[], &["a.arrow cannot be read as Arrow IPC: "]);
@@ -106,9 +106,48 @@ fn places_that_are_not_there() {
     check(&["score", &model, "--input", &folder.path("no.csv")], &["cannot open", "no.csv"]);
     check(&["score", &model, "--input", &folder.path("*.jsonl")], &["no file has such a name"]);
     check(&["score", &model, "--input", &folder.path("*/a.csv")], &["not of folders", "shell"]);
-    check(&["score", &model, "--input", &input, "--output", &inside], &["cannot write", "none"]);
+    check(
+        &["score", &model, "--input", &input, "--output", &inside],
+        &["none is no folder: make it"],
+    );
     check(&["score", &model, "--input", &input, "--output", here], &["cannot write"]);
     check(&["score", &model, "--input", "-", "-"], &["`--input -` stands twice"]);
+    check(&["validate-mojo-artifact", "--mojo", here], &["is a folder", "hint: "]);
+    check(
+        &["validate-mojo-artifact", "--mojo", &folder.path("no.zip")],
+        &["no.zip", "download_mojo"],
+    );
+}
+
+#[test]
+fn what_is_read_is_not_written_over() {
+    let folder = Folder::new();
+    let (input, model) = (folder.write("in.csv", "x1\n1\n"), folder.path("m.zip"));
+    fs::copy(case("gbm_bernoulli", "model.zip"), &model).unwrap();
+    let pattern = folder.path("*.csv");
+    let other_name = folder.path("./in.csv");
+    for (input, output) in [(&input, &input), (&pattern, &other_name), (&input, &model)] {
+        let words = [output.as_str(), "would be written over", "hint: "];
+        check(&["score", &model, "--input", input, "--output", output], &words);
+    }
+    assert_eq!(fs::read_to_string(&input).unwrap(), "x1\n1\n");
+    assert_eq!(folder.names().len(), 2, "nothing else is there");
+}
+
+#[test]
+fn a_file_with_none_of_the_columns_is_asked_about() {
+    let folder = Folder::new();
+    let (model, output) = (case("gbm_bernoulli", "model.zip"), folder.path("out.csv"));
+    for (text, is_asked) in [("x1;x2\n1;2\n", true), ("x1\n1\n", false)] {
+        let input = folder.write("in.csv", text);
+        let run = stemson(&["score", &model, "--input", &input, "--output", &output]);
+        assert_eq!(
+            (run.code, run.stderr.contains("(`--delimiter`)")),
+            (0, is_asked),
+            "{}",
+            run.stderr
+        );
+    }
 }
 
 #[test]
