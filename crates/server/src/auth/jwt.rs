@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde_json::{Map, Value};
@@ -134,7 +135,7 @@ impl Tokens {
                 &self.validation(header.alg),
             ) {
                 Ok(data) => return self.read(&data.claims),
-                Err(bad) => why = format!("the token does not count: {bad}"),
+                Err(bad) => why = format!("the token does not count: {}", in_words(&bad)),
             }
         }
         Err(why)
@@ -195,6 +196,20 @@ impl Tokens {
             rate_per_second: None,
         })
     }
+}
+
+/// What is wrong with a token, for who has sent it.
+fn in_words(bad: &jsonwebtoken::errors::Error) -> String {
+    let words = match bad.kind() {
+        ErrorKind::ExpiredSignature => "it has expired (`exp`): get a new one",
+        ErrorKind::ImmatureSignature => "its time has not come (`nbf`)",
+        ErrorKind::InvalidIssuer => "it was issued by another than [auth] issuer says (`iss`)",
+        ErrorKind::InvalidAudience => "it is for others than [auth] audience says (`aud`)",
+        ErrorKind::InvalidSignature => "its signature is not of the key that it names",
+        ErrorKind::MissingRequiredClaim(claim) => return format!("it has no `{claim}`"),
+        _ => return bad.to_string(),
+    };
+    words.to_owned()
 }
 
 impl Key {
