@@ -20,6 +20,7 @@ use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use url::Url;
 
 use crate::fetch;
 use crate::tls_client::ClientTls;
@@ -324,24 +325,18 @@ fn next(origin: &Origin, from: &Uri, response: &Response<Incoming>) -> Result<Ur
     let refused = || DownloadError::Status { origin: origin.clone(), status };
     let location = response.headers().get(header::LOCATION).ok_or_else(refused)?;
     let location = location.to_str().map_err(|_| refused())?;
-    let scheme = if origin.is_tls { "https" } else { "http" };
-    let host = from.authority().map_or("", |authority| authority.as_str());
-    let whole = if location.starts_with("//") {
-        format!("{scheme}:{location}")
-    } else if location.starts_with('/') {
-        format!("{scheme}://{host}{location}")
-    } else if location.contains("://") {
-        location.to_owned()
-    } else {
-        let folder = from.path().rsplit_once('/').map_or("", |(folder, _)| folder);
-        format!("{scheme}://{host}{folder}/{location}")
-    };
-    let uri: Uri = whole.parse().map_err(|_| refused())?;
+    let uri = resolved(from, location).ok_or_else(refused)?;
     match Origin::of(&uri) {
         Ok(to) if to == *origin => Ok(uri),
         Ok(to) => Err(DownloadError::Redirect { origin: origin.clone(), to: to.to_string() }),
         Err(_) => Err(refused()),
     }
+}
+
+/// What a reference means that was found at `from` (RFC 3986): whole, or from the host, the folder or
+/// the query on.
+fn resolved(from: &Uri, reference: &str) -> Option<Uri> {
+    Url::parse(&from.to_string()).ok()?.join(reference).ok()?.as_str().parse().ok()
 }
 
 /// What sort of address it is, if nothing shall be fetched from there.
@@ -416,6 +411,29 @@ mod tests {
                 (found, _) => panic!("{text}: {found:?}"),
             }
         }
+    }
+
+    #[test]
+    fn a_redirect_is_resolved() {
+        let from = Uri::from_static("https://models.example/a/b.zip?x=1");
+        for (reference, whole) in [
+            ("c.zip", "https://models.example/a/c.zip"),
+            (
+                "c.zip?from=http://other.example/d",
+                "https://models.example/a/c.zip?from=http://other.example/d",
+            ),
+            ("?sign=s://t", "https://models.example/a/b.zip?sign=s://t"),
+            ("../c.zip", "https://models.example/c.zip"),
+            ("/c.zip?u=h://i", "https://models.example/c.zip?u=h://i"),
+            ("//other.example/c", "https://other.example/c"),
+            ("http://other.example:80/c", "http://other.example/c"),
+        ] {
+            assert_eq!(
+                resolved(&from, reference).map(|uri| uri.to_string()).as_deref(),
+                Some(whole)
+            );
+        }
+        assert_eq!(resolved(&from, "https://"), None);
     }
 
     #[test]
