@@ -13,6 +13,7 @@ use stemson_serving::{ResolveError, RollbackRefusal, ShedReason, SwapRefusal};
 use crate::deploy_error::DeployError;
 use crate::download::DownloadError;
 use crate::json;
+use crate::oip::NO_SHARED_MEMORY;
 use crate::store::StoreError;
 
 /// Why a request is refused.
@@ -77,6 +78,18 @@ pub(crate) enum Refusal {
 }
 
 pub(crate) const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
+
+/// Where to look for what is not at `path`.
+fn instead_of(path: &str) -> &'static str {
+    let begins = |starts: &[&str]| starts.iter().any(|start| path.starts_with(start));
+    if begins(&["/admin/"]) {
+        "GET /openapi.json at the address of --admin lists what is"
+    } else if begins(&["/v2/systemsharedmemory/", "/v2/cudasharedmemory/"]) {
+        NO_SHARED_MEMORY
+    } else {
+        "GET /openapi.json lists what is"
+    }
+}
 
 impl Refusal {
     /// Status and code. No wildcard: a new refusal does not compile until it has both.
@@ -164,7 +177,7 @@ impl Refusal {
     /// What went wrong, where, and what to do.
     pub(crate) fn message(&self) -> String {
         match self {
-            Self::UnknownRoute { path } => format!("nothing is at {path}"),
+            Self::UnknownRoute { path } => format!("nothing is at {path}: {}", instead_of(path)),
             Self::WrongMethod { method, path } => {
                 format!("{path} does not take {method}: see the header `allow`")
             }

@@ -67,13 +67,13 @@ pub(crate) fn read_load(body: &[u8]) -> Result<LoadParameters, Refusal> {
     for (name, value) in parameters.unwrap_or_default() {
         let text = || {
             let text = value.as_str();
-            text.ok_or_else(|| Refusal::BadField(format!("`parameters`: `{name}` as text")))
+            text.ok_or_else(|| Refusal::BadField(format!("`parameters`: `{name}` must be a text")))
         };
         if name == "config" {
             read.config = Some(text()?.to_owned());
         } else if let Some(file) = name.strip_prefix("file:") {
             let bytes = STANDARD.decode(text()?).map_err(|cause| {
-                Refusal::BadField(format!("`parameters`: `{name}` as base64: {cause}"))
+                Refusal::BadField(format!("`parameters`: `{name}` must be base64: {cause}"))
             })?;
             take_file(&mut read, file, bytes.into())?;
         }

@@ -172,7 +172,9 @@ impl Settings {
         changes: &Map<String, Value>,
     ) -> Result<Map<String, Value>, Refusal> {
         let changes = read(TRACE, changes)?;
-        if model.is_some() && changes.iter().any(|(name, _)| name == LOG_FREQUENCY) {
+        let is_frequency =
+            |(name, value): &(String, Option<Value>)| name == LOG_FREQUENCY && value.is_some();
+        if model.is_some() && changes.iter().any(is_frequency) {
             return Err(Refusal::BadField(format!(
                 "`{LOG_FREQUENCY}` is the server's: set it at /v2/trace/setting"
             )));
@@ -357,7 +359,8 @@ mod tests {
             (&json!("9"), &json!(["TIMESTAMPS"]))
         );
         assert_eq!(settings.trace(None)["trace_rate"], "7");
-        let clear = object(json!({ "trace_rate": null }));
+        // Whoever clears all settings of a model names that of the server too.
+        let clear = object(json!({ "trace_rate": null, "log_frequency": null }));
         assert_eq!(settings.set_trace(Some("churn"), &clear).expect("good")["trace_rate"], "7");
         assert_eq!(settings.set_trace(None, &clear).expect("good")["trace_rate"], "1000");
     }

@@ -499,7 +499,7 @@ def empty():
 @check
 def many_rows():
     values = np.linspace(-3, 3, 20_000)
-    result = client.infer("churn", [column("x1", values.tolist())])
+    result = client.infer("churn", [column("x1", values.tolist())], timeout=60_000_000)
     found = result.as_numpy("probabilities")
     assert found.shape == (20_000, 2)
     for at in [0, 7_777, 19_999]:

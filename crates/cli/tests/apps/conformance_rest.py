@@ -545,7 +545,8 @@ def unknown_members_are_passed_over():
     ("no_data", plain([{"name": "x1", "shape": [1], "datatype": "FP64"}]), "data"),
     ("unknown_datatype", plain([one(datatype="FLOAT")]), "FLOAT"),
     ("wrong_count", plain([one(shape=[2])]), "x1"),
-    ("negative_shape", plain([one(shape=[-1])]), "shape"),
+    ("negative_shape", plain([one(shape=[-1])]), "a whole number from 0 on"),
+    ("shape_of_text", plain([one(shape=["1"])]), "a whole number from 0 on"),
     ("huge_shape", plain([one(shape=[2**62, 2**62])]), "shape"),
     ("wrong_width", plain([one("input", [1, 3], "FP64", [1, 2, 3])]), "expected"),
     ("ragged", plain([one(shape=[2, 2], data=[[1, 2], [3]])]), "x1"),
@@ -568,6 +569,29 @@ def unknown_members_are_passed_over():
 def _(case):
     _, body, needle = case
     refused(400, "/v2/models/churn/infer", body, needle=needle)
+
+
+@check
+def shared_memory_is_not_offered():
+    there = triton.InferInput("x1", [1], "FP64")
+    there.set_shared_memory("region", 8)
+    back = triton.InferRequestedOutput("predict")
+    back.set_shared_memory("region", 8)
+    for call in [
+        lambda: client.infer("churn", [there]),
+        lambda: client.infer("churn", columns(), outputs=[back]),
+        client.get_system_shared_memory_status,
+        client.get_cuda_shared_memory_status,
+        lambda: client.register_system_shared_memory("region", "/region", 8),
+        client.unregister_system_shared_memory,
+    ]:
+        try:
+            call()
+        except InferenceServerException as error:
+            assert str(error.status()) in ("400", "404"), error
+            assert "shared memory is not offered" in error.message(), error
+        else:
+            raise AssertionError("no error")
 
 
 @check
@@ -760,6 +784,8 @@ def trace_settings():
     cleared = client.update_trace_settings("churn", {"trace_rate": None, "trace_level": None})
     assert cleared["trace_rate"] == first["trace_rate"]
     assert client.update_trace_settings(settings={"log_frequency": None}) == first
+    nothing = dict.fromkeys(["trace_file", "trace_level", "trace_rate", "trace_count", "log_frequency"])
+    assert client.update_trace_settings("churn", nothing) == first
 
 
 @check
@@ -923,6 +949,12 @@ def _(case):
 def _(case):
     answer = post("/invocations?model=churn", case[1], {"Content-Type": "application/json"})
     assert [row["predict"] for row in answer["predictions"]] == judged()[0]
+
+
+@check
+def invocations_name_a_column_once():
+    table = {"columns": ["x1", "x1"], "data": [[1.5, 2.5]]}
+    refused(400, "/invocations?model=churn", {"dataframe_split": table}, needle="names `x1` twice")
 
 
 @check

@@ -53,7 +53,7 @@ impl View<'_> {
                     read.config = Some(config);
                 }
                 (None, _) if name == "config" => {
-                    let why = "`parameters`: `config` as text (string_param)";
+                    let why = "`parameters`: `config` must be a text (string_param)";
                     return Err(Refusal::BadField(why.to_owned()));
                 }
                 (None, _) => {}

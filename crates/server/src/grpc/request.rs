@@ -6,7 +6,10 @@ use std::time::Duration;
 use super::wire::{Fields, Malformed, Value};
 use crate::ask::Parameter;
 use crate::error::Refusal;
-use crate::oip::{self, Datatype, InferRequest, Spot, Tensor, Terms, Values, Wanted};
+use crate::oip::{
+    self, Datatype, InferRequest, NO_SHARED_MEMORY, SHARED_MEMORY, Spot, Tensor, Terms, Values,
+    Wanted,
+};
 use crate::rows::Rows;
 
 /// Fields of the message, by number.
@@ -228,11 +231,9 @@ fn parameter(entry: &[u8]) -> Result<(&str, Parameter<'_>), Malformed> {
     Ok((name, found))
 }
 
-/// Nothing of this process' memory is anybody else's.
 fn no_shared_memory(name: &str) -> Result<(), Refusal> {
-    if name.starts_with("shared_memory_") {
-        let why = "shared memory is not offered: send the elements in the message";
-        return Err(Refusal::NotOffered(why.to_owned()));
+    if name.starts_with(SHARED_MEMORY) {
+        return Err(Refusal::NotOffered(NO_SHARED_MEMORY.to_owned()));
     }
     Ok(())
 }

@@ -21,7 +21,7 @@ use crate::auth::Caller;
 use crate::context::{self, Context};
 use crate::error::Refusal;
 use crate::face::Face;
-use crate::oip::{self, Datatype, TensorShape};
+use crate::oip::{self, Datatype, NO_SHARED_MEMORY, TensorShape};
 
 /// Bytes of a message that carries no tensors and no model.
 const SMALL_BYTES_MAX: usize = 64 << 10;
@@ -62,9 +62,7 @@ pub(super) async fn call(
         | "SystemSharedMemoryUnregister"
         | "CudaSharedMemoryStatus"
         | "CudaSharedMemoryRegister"
-        | "CudaSharedMemoryUnregister" => Err(Refusal::NotImplemented(
-            "shared memory is not offered: send the elements in the message".to_owned(),
-        )),
+        | "CudaSharedMemoryUnregister" => Err(Refusal::NotImplemented(NO_SHARED_MEMORY.to_owned())),
         _ => return None,
     })
 }

@@ -240,6 +240,12 @@ impl<'de> Visitor<'de> for Data<'_, 'de> {
         if places.iter().all(Option::is_none) {
             return Err(A::Error::custom("none of `columns` is a column of the model"));
         }
+        let mut is_named = vec![false; if is_open { 0 } else { schema.columns().len() }];
+        for (name, place) in names.iter().zip(&places).filter(|_| !is_open) {
+            if place.is_some_and(|place| std::mem::replace(&mut is_named[place], true)) {
+                return Err(A::Error::custom(format_args!("`columns` names `{name}` twice")));
+            }
+        }
         let mut line = Line::new(rows);
         for index in 0.. {
             if is_open {

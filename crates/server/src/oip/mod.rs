@@ -28,7 +28,9 @@ pub(crate) use datatype::Datatype;
 pub(crate) use encode::{Output, OutputTensor};
 pub(crate) use metadata::{Shown, TensorShape, features, inputs, outputs, versions};
 use request::Bounds;
-pub(crate) use request::{InferRequest, OUTPUTS_MAX, Spot, Tensor, Terms, Wanted};
+pub(crate) use request::{
+    InferRequest, NO_SHARED_MEMORY, OUTPUTS_MAX, SHARED_MEMORY, Spot, Tensor, Terms, Wanted,
+};
 
 /// How the server calls itself, and the backend of its models.
 pub(crate) const SERVER: &str = "stemson";

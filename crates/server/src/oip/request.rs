@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::data::{Data, Read, Values};
 use super::datatype::Datatype;
@@ -14,6 +14,13 @@ use crate::json::{self, Skip, Text};
 
 /// Outputs that a request may name.
 pub(crate) const OUTPUTS_MAX: usize = 1_024;
+
+/// With this begin the parameters of a tensor that lies in the memory of both sides.
+pub(crate) const SHARED_MEMORY: &str = "shared_memory_";
+
+/// Nothing of this process' memory is anybody else's.
+pub(crate) const NO_SHARED_MEMORY: &str =
+    "shared memory is not offered: send the elements in the message";
 
 /// How much a request may hold.
 #[derive(Debug, Clone, Copy)]
@@ -394,6 +401,9 @@ impl TensorParameters {
                 "binary_data" => {
                     form.is_binary = Some(value.flag("binary_data").map_err(A::Error::custom)?);
                 }
+                name if name.starts_with(SHARED_MEMORY) => {
+                    return Err(A::Error::custom(NO_SHARED_MEMORY));
+                }
                 _ => {}
             }
         }
@@ -515,13 +525,36 @@ fn with_data<'de>(
     Tensor::new(name, shape, datatype, values)
 }
 
+/// A dimension, with words for who sends another thing.
+struct Dim(usize);
+
+impl<'de> Deserialize<'de> for Dim {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_u64(DimVisitor)
+    }
+}
+
+struct DimVisitor;
+
+impl Visitor<'_> for DimVisitor {
+    type Value = Dim;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a whole number from 0 on")
+    }
+
+    fn visit_u64<E: Error>(self, dim: u64) -> Result<Dim, E> {
+        usize::try_from(dim).map(Dim).map_err(E::custom)
+    }
+}
+
 impl Shape {
     #[expect(clippy::unused_self, reason = "all seeds are called alike")]
     fn read<'de, A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<usize>, A::Error> {
         /// No tensor here has more dimensions than a matrix, but callers may pad with ones.
         const DIMS_MAX: usize = 8;
         let mut shape = Vec::new();
-        while let Some(dim) = seq.next_element::<usize>().map_err(|e| named("`shape`", &e))? {
+        while let Some(Dim(dim)) = seq.next_element().map_err(|e| named("`shape`", &e))? {
             if shape.len() == DIMS_MAX {
                 return Err(A::Error::custom(format_args!(
                     "`shape` has more than {DIMS_MAX} dimensions"

@@ -300,7 +300,8 @@ fn settings() -> Value {
                 "trace_mode": { "const": "opentelemetry" } }),
         ),
         "TraceSettingsChange": closed(of_server),
-        "ModelTraceSettingsChange": closed(of_model),
+        "ModelTraceSettingsChange":
+            closed(with(of_model, "log_frequency", json!({ "type": "null" }))),
         "LogSettings": object(
             &["log_file", "log_info", "log_warning", "log_error", "log_verbose_level", "log_format"],
             json!({ "log_file": { "const": "" }, "log_info": { "type": "boolean" },

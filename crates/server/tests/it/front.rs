@@ -77,7 +77,9 @@ fn what_is_not_there_is_refused_in_the_same_form() {
     assert_eq!(http.get("/").ok()["status"], "alive");
     http.get("/v3").refused(404, "unknown_route");
     http.get("/v3/models").refused(404, "unknown_route");
-    http.post("/admin/models/churn/swap", "").refused(404, "unknown_route");
+    let elsewhere = http.post("/admin/models/churn/swap", "");
+    elsewhere.refused(404, "unknown_route");
+    assert!(elsewhere.body.contains("at the address of --admin"), "{}", elsewhere.body);
     admin.post("/v1/models/churn:predict", ROW).refused(404, "unknown_route");
     let reply = http.send("DELETE", "/v1/models", &[], b"");
     reply.refused(405, "wrong_method");
