@@ -24,6 +24,12 @@ const MODELS: &[(&str, &str)] = &[
 
 const KEY: &str = "of-the-tests";
 
+/// Which of its addresses is asked.
+type Listener = fn(&Serving) -> &str;
+
+const INFERENCE: Listener = |serving| &serving.http;
+const ADMINISTRATION: Listener = |serving| &serving.admin;
+
 /// With one key that may do everything, or without keys.
 fn serving(folder: &Folder, asks_keys: bool) -> Serving {
     if !asks_keys {
@@ -38,31 +44,26 @@ fn serving(folder: &Folder, asks_keys: bool) -> Serving {
     serve_with(folder, MODELS, &["--keys", "keys.toml"])
 }
 
-/// Runs it against both listeners, and gives how many requests it made.
-fn schemathesis(asks_keys: bool, arguments: &[&str]) -> usize {
+/// Runs it against a listener, and gives how many requests it made.
+fn schemathesis(asks_keys: bool, listener: Listener, arguments: &[&str]) -> usize {
     let folder = Folder::new();
     let serving = serving(&folder, asks_keys);
-    let config = apps().join("schemathesis.toml");
-    let program = python_of("tests-clients").with_file_name("schemathesis");
-    let mut made = 0;
-    for address in [&serving.http, &serving.admin] {
-        let run = Command::new(&program)
-            .arg("--config-file")
-            .arg(&config)
-            .args(["run", &format!("http://{address}/openapi.json"), "--seed", "7", "--no-color"])
-            .args(arguments)
-            .env("STEMSON_TEST_KEY", KEY)
-            .env("SCHEMATHESIS_HOOKS", "schemathesis_hooks")
-            .env("PYTHONPATH", apps())
-            .current_dir(folder.path("."))
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&run.stdout).into_owned();
-        let stderr = String::from_utf8_lossy(&run.stderr);
-        assert!(run.status.success(), "{said}\n{stderr}");
-        made += generated(&said).unwrap_or_else(|| panic!("no number of cases in {said}"));
-    }
-    made
+    let address = listener(&serving);
+    let run = Command::new(python_of("tests-clients").with_file_name("schemathesis"))
+        .arg("--config-file")
+        .arg(apps().join("schemathesis.toml"))
+        .args(["run", &format!("http://{address}/openapi.json"), "--seed", "7", "--no-color"])
+        .args(arguments)
+        .env("STEMSON_TEST_KEY", KEY)
+        .env("SCHEMATHESIS_HOOKS", "schemathesis_hooks")
+        .env("PYTHONPATH", apps())
+        .current_dir(folder.path("."))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&run.stdout).into_owned();
+    let stderr = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success(), "{said}\n{stderr}");
+    generated(&said).unwrap_or_else(|| panic!("no number of cases in {said}"))
 }
 
 /// `12345 generated` of the summary.
@@ -75,23 +76,44 @@ fn generated(said: &str) -> Option<usize> {
 #[test]
 fn schemathesis_finds_nothing() {
     let short = ["--phases", "examples,coverage,fuzzing", "--max-examples", "3"];
-    let made = schemathesis(false, &short);
-    assert!(made > 1_000, "{made}");
+    let made = [INFERENCE, ADMINISTRATION].map(|listener| schemathesis(false, listener, &short));
+    assert!(made.iter().sum::<usize>() > 1_000, "{made:?}");
 }
 
 #[test]
 fn schemathesis_finds_nothing_where_keys_are_asked_for() {
-    let made = schemathesis(true, &["--phases", "examples"]);
-    assert!(made > 500, "{made}");
+    let short = ["--phases", "examples"];
+    let made = [INFERENCE, ADMINISTRATION].map(|listener| schemathesis(true, listener, &short));
+    assert!(made.iter().sum::<usize>() > 500, "{made:?}");
+}
+
+fn for_long(asks_keys: bool, listener: Listener) {
+    let made = schemathesis(asks_keys, listener, &["--max-examples", "200"]);
+    assert!(made > 1_000, "{made}");
 }
 
 #[test]
 #[ignore = "many minutes"]
 fn schemathesis_finds_nothing_for_long() {
-    for asks_keys in [false, true] {
-        let made = schemathesis(asks_keys, &["--max-examples", "200"]);
-        println!("{made} requests");
-    }
+    for_long(false, INFERENCE);
+}
+
+#[test]
+#[ignore = "many minutes"]
+fn schemathesis_finds_nothing_for_long_in_administration() {
+    for_long(false, ADMINISTRATION);
+}
+
+#[test]
+#[ignore = "many minutes"]
+fn schemathesis_finds_nothing_for_long_with_keys() {
+    for_long(true, INFERENCE);
+}
+
+#[test]
+#[ignore = "many minutes"]
+fn schemathesis_finds_nothing_for_long_in_administration_with_keys() {
+    for_long(true, ADMINISTRATION);
 }
 
 #[test]
