@@ -24,10 +24,11 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple, PyType};
-use stemson_mojo::Model;
+use stemson_mojo::{Kind, Model};
 
 use crate::errors;
 use crate::objects::Objects;
+use crate::row::time_for_levels;
 use crate::stream;
 use crate::turn::Turn;
 
@@ -136,7 +137,7 @@ impl Columns {
             }
             self.turn.spend(py, 1);
         }
-        let column = self.finish(py, name, column);
+        let column = self.finish(py, name, column)?;
         self.add(py, name, column)
     }
 
@@ -163,7 +164,7 @@ impl Columns {
         }
         let mut found = 0;
         for (_, name, column, _) in columns.into_iter().filter(|(.., is_there)| *is_there) {
-            let column = self.finish(py, name, column);
+            let column = self.finish(py, name, column)?;
             self.add(py, name, column)?;
             found += 1;
         }
@@ -238,17 +239,22 @@ impl Columns {
             column.push(&object, name)?;
             self.turn.spend(objects.py(), 1);
         }
-        Ok(self.finish(objects.py(), name, column))
+        self.finish(objects.py(), name, column)
     }
 
     /// The column of all objects; numbers beside text are the levels that they stand for.
-    fn finish(&self, py: Python<'_>, name: &str, column: Objects) -> ArrayRef {
+    fn finish(&self, py: Python<'_>, name: &str, column: Objects) -> PyResult<ArrayRef> {
         let model = &self.model;
-        let spell = |number: f64| match model.schema().index_of(name) {
+        let place = model.schema().index_of(name);
+        let kind = place.map(|place| model.schema().columns()[place].kind);
+        if column.has_times() && kind == Some(Kind::Categorical) {
+            return Err(time_for_levels(py, name));
+        }
+        let spell = |number: f64| match place {
             Some(place) => model.spell(place, number),
             None => number.to_string(),
         };
-        py.detach(|| column.finish(spell))
+        Ok(py.detach(|| column.finish(spell)))
     }
 }
 

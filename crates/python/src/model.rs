@@ -12,13 +12,13 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyMapping, PyString};
 use stemson_batch::{BatchError, Compression, Format, Job, Source, Summary};
-use stemson_mojo::{Batch, Cell, LoadOptions, Part, Role};
+use stemson_mojo::{Batch, Cell, Kind, LoadOptions, Part, Role};
 
 use crate::answers::{self, Answers};
 use crate::columns::Columns;
 use crate::errors;
 use crate::options::Asked;
-use crate::row::{Keys, Scalar, scalar};
+use crate::row::{Keys, Scalar, scalar, time_for_levels};
 use crate::stream;
 
 /// A MOJO, loaded. `stemson.Model` is its face.
@@ -371,7 +371,12 @@ impl Model {
         let columns = self.model.schema().columns();
         let values: Vec<_> = (found.iter().zip(columns))
             .map(|(value, column)| match value {
-                Some(value) => scalar(value, &column.name),
+                Some(value) => match scalar(value, &column.name)? {
+                    Scalar::Time(_) if column.kind == Kind::Categorical => {
+                        Err(time_for_levels(py, &column.name))
+                    }
+                    scalar => Ok(scalar),
+                },
                 None => Ok(Scalar::Nothing),
             })
             .collect::<PyResult<_>>()?;

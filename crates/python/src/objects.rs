@@ -52,6 +52,11 @@ impl Objects {
         }
     }
 
+    /// Whether a time is among them.
+    pub(crate) fn has_times(&self) -> bool {
+        matches!(self, Self::Any(pool) if pool.found.time)
+    }
+
     /// Text where there is any, else numbers or booleans. `spell`: a number beside text. Needs no
     /// interpreter.
     pub(crate) fn finish(self, spell: impl Fn(f64) -> String) -> ArrayRef {
@@ -114,9 +119,12 @@ impl Default for Recent {
 
 /// Which kinds of values there are.
 #[derive(Debug, Clone, Copy, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "a set of kinds")]
 struct Found {
     text: bool,
+    /// Times as well.
     number: bool,
+    time: bool,
     flag: bool,
 }
 
@@ -153,11 +161,18 @@ impl Pool {
 
     fn place(&mut self, value: Scalar<'static>) -> u32 {
         let place = self.values.len() as u32;
+        let value = match value {
+            Scalar::Time(number) => {
+                self.found.time = true;
+                Scalar::Number(number)
+            }
+            value => value,
+        };
         match value {
             Scalar::Text(_) => self.found.text = true,
             Scalar::Bool(_) => self.found.flag = true,
             Scalar::Number(number) if !number.is_nan() => self.found.number = true,
-            Scalar::Number(_) | Scalar::Nothing => {
+            Scalar::Number(_) | Scalar::Time(_) | Scalar::Nothing => {
                 let nothing = *self.nothing.get_or_insert(place);
                 if nothing == place {
                     self.values.push(Scalar::Nothing);
@@ -172,7 +187,7 @@ impl Pool {
     fn finish(self, spell: impl Fn(f64) -> String) -> ArrayRef {
         let each = || self.keys.iter().map(|key| &self.values[*key as usize]);
         match self.found {
-            Found { text: false, number: false, flag: true } => {
+            Found { text: false, number: false, flag: true, .. } => {
                 let mut column = BooleanBuilder::with_capacity(self.keys.len());
                 for value in each() {
                     column.append_option(match value {
@@ -201,7 +216,9 @@ impl Pool {
                 Scalar::Nothing => values.append_null(),
                 Scalar::Text(text) => values.append_value(text),
                 Scalar::Bool(flag) => values.append_value(flag.to_string()),
-                Scalar::Number(number) => values.append_value(spell(*number)),
+                Scalar::Number(number) | Scalar::Time(number) => {
+                    values.append_value(spell(*number));
+                }
             }
         }
         let values: StringArray = values.finish();

@@ -16,6 +16,8 @@ pub(crate) enum Scalar<'v> {
     Nothing,
     Text(Cow<'v, str>),
     Number(f64),
+    /// Milliseconds since 1970.
+    Time(f64),
     Bool(bool),
 }
 
@@ -27,7 +29,7 @@ impl Scalar<'_> {
         match self {
             Self::Nothing => Cell::Absent,
             Self::Text(text) => Cell::Text(text),
-            Self::Number(number) => Cell::Number(*number),
+            Self::Number(number) | Self::Time(number) => Cell::Number(*number),
             Self::Bool(flag) => Cell::Bool(*flag),
         }
     }
@@ -38,6 +40,7 @@ impl Scalar<'_> {
             Self::Nothing => Scalar::Nothing,
             Self::Text(text) => Scalar::Text(Cow::Owned(text.into_owned())),
             Self::Number(number) => Scalar::Number(number),
+            Self::Time(number) => Scalar::Time(number),
             Self::Bool(flag) => Scalar::Bool(flag),
         }
     }
@@ -71,6 +74,14 @@ pub(crate) fn scalar<'v>(value: &'v Bound<'_, PyAny>, column: &str) -> PyResult<
     other(value, column)
 }
 
+/// A time in a column of levels: what it would be spelled like is nobody's level.
+pub(crate) fn time_for_levels(py: Python<'_>, column: &str) -> PyErr {
+    let message = format!(
+        "column `{column}`: a time; the model's column is categorical: give the text of a level"
+    );
+    errors::column_type(py, column, &message)
+}
+
 fn number<'v>(value: &Bound<'_, PyAny>, column: &str) -> PyResult<Scalar<'v>> {
     value.extract::<f64>().map(Scalar::Number).map_err(|error| {
         let py = value.py();
@@ -92,11 +103,11 @@ fn other<'v>(value: &Bound<'_, PyAny>, column: &str) -> PyResult<Scalar<'v>> {
         return Ok(Scalar::Nothing);
     }
     if let Ok(time) = value.cast::<PyDateTime>() {
-        return milliseconds(time.as_any()).map(Scalar::Number);
+        return milliseconds(time.as_any()).map(Scalar::Time);
     }
     if let Ok(date) = value.cast::<PyDate>() {
         let days: i64 = date.call_method0("toordinal")?.extract()?;
-        return Ok(Scalar::Number((days - EPOCH_DAY) as f64 * 86_400_000.0));
+        return Ok(Scalar::Time((days - EPOCH_DAY) as f64 * 86_400_000.0));
     }
     if name == "datetime64" {
         return numpy_time(value);
@@ -151,7 +162,7 @@ fn numpy_time<'v>(time: &Bound<'_, PyAny>) -> PyResult<Scalar<'v>> {
     Ok(match since {
         // `NaT`.
         i64::MIN => Scalar::Nothing,
-        _ => Scalar::Number(
+        _ => Scalar::Time(
             since.div_euclid(per_ms) as f64 + since.rem_euclid(per_ms) as f64 / per_ms as f64,
         ),
     })

@@ -351,6 +351,16 @@ WRONG = {
         stemson.ColumnTypeError,
         "c0",
     ),
+    "times among objects for a category": (
+        lambda f: f.assign(c0=[*f["c0"][1:], datetime.datetime(2024, 1, 31)]),
+        stemson.ColumnTypeError,
+        "c0",
+    ),
+    "days in rows for a category": (
+        lambda f: [{"c0": datetime.date(2024, 1, 31)}],
+        stemson.ColumnTypeError,
+        "c0",
+    ),
     "bytes": (lambda f: f.assign(c0=[b"a"] * len(f)), stemson.ColumnTypeError, "c0"),
     "intervals": (
         lambda f: f.assign(n00=pandas.arrays.IntervalArray.from_breaks(range(len(f) + 1))),

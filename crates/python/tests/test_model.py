@@ -1,6 +1,7 @@
 """The model as an object: what it says of itself, rows, processes, threads, async."""
 
 import asyncio
+import datetime
 import gc
 import io
 import os
@@ -77,6 +78,8 @@ def test_one_row(gbm, gbm_rows):
     assert (caught.value.kind, caught.value.column) == ("unknown_level", "c0")
     with pytest.raises(stemson.InputError, match="no column of the model"):
         gbm.predict_row({"a": 1})
+    with pytest.raises(stemson.ColumnTypeError, match="`c0`: a time; .* is categorical"):
+        gbm.predict_row({"c0": datetime.date(2024, 1, 31)})
     with pytest.raises(stemson.InputError, match="mapping"):
         gbm.predict_row([1, 2])
 
