@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::step::{Failed, Step};
-use crate::{release, setup, wheel};
+use crate::{interpreters, release, setup, wheel};
 
 /// Scores rows with nothing but the wheel and Python's own library, and prints what it ran on.
 pub(crate) const QUESTION: &str = "crates/python/tests/images/ask.py";
@@ -238,10 +238,8 @@ fn distroless(root: &Path) -> Result<(), Failed> {
 
 /// musl's loader and an interpreter that was built against it, from Debian's source of it.
 fn musl(root: &Path) -> Result<(), Failed> {
-    let source = setup::python_source()?;
     let built = crate::target().join("images/python-musl");
     fs::create_dir_all(&built).map_err(failed)?;
-    let chdir = format!("env --chdir={}", built.display());
     // gcc's wrapper for musl forgets to say that it compiles for another system.
     let compiler = built.join("cc");
     let wrapper = "#!/bin/sh\n[ \"$1\" = --print-multiarch ] && exec echo x86_64-linux-musl\n\
@@ -249,18 +247,14 @@ fn musl(root: &Path) -> Result<(), Failed> {
     fs::write(&compiler, wrapper).map_err(failed)?;
     fs::set_permissions(&compiler, fs::Permissions::from_mode(0o755)).map_err(failed)?;
     let compiler = format!("CC={}", compiler.display());
-    let configure = source.join("configure").to_string_lossy().into_owned();
-    Step::new("python", &chdir)
-        .arguments(&[&configure, &compiler, "--prefix=/usr/local", "--quiet"])
-        .arguments(&["--disable-test-modules", "--with-ensurepip=no"])
-        // This machine's libraries are glibc's.
-        .arguments(&["PKG_CONFIG=false"])
+    // This machine's libraries are glibc's.
+    let options = [&compiler, "--prefix=/usr/local", "--with-ensurepip=no", "PKG_CONFIG=false"];
+    interpreters::compile(&built, &options)?;
+    let destination = format!("DESTDIR={}", root.display());
+    Step::new("python", &format!("env --chdir={}", built.display()))
+        .arguments(&["make", "--silent", "commoninstall", "altbininstall", &destination])
         .quiet()
         .run()?;
-    Step::new("python", &chdir).arguments(&["make", "--silent", "-j2"]).quiet().run()?;
-    let destination = format!("DESTDIR={}", root.display());
-    let install = ["make", "--silent", "commoninstall", "altbininstall", &destination];
-    Step::new("python", &chdir).arguments(&install).quiet().run()?;
     take(Path::new("/usr/lib/x86_64-linux-musl/libc.so"), &root.join("lib/ld-musl-x86_64.so.1"))
 }
 

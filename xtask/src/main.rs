@@ -6,6 +6,7 @@
 
 mod fuzz;
 mod images;
+mod interpreters;
 mod release;
 mod setup;
 mod step;

@@ -3,7 +3,7 @@
 //! A machine with nothing but Rust must pass `cargo xtask test`: what a test needs besides is a
 //! [`Need`] here, with the way to get it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::step::{Failed, Step};
@@ -39,6 +39,12 @@ const AARCH64_GCC: Need = Need {
         "apt-get update -qq",
         "apt-get install -y -qq gcc-aarch64-linux-gnu libc6-dev-arm64-cross",
     ],
+};
+
+const QEMU: Need = Need {
+    name: "qemu-user",
+    probe: "qemu-aarch64 --version",
+    install: &["apt-get update -qq", "apt-get install -y -qq qemu-user"],
 };
 
 const CBINDGEN: Need = Need {
@@ -102,11 +108,7 @@ const PLATFORMS: &[Need] = &[
         probe: "rustup target add x86_64-unknown-linux-musl aarch64-unknown-linux-gnu",
         install: &[],
     },
-    Need {
-        name: "qemu-user",
-        probe: "qemu-aarch64 --version",
-        install: &["apt-get update -qq", "apt-get install -y -qq qemu-user"],
-    },
+    QEMU,
     AARCH64_GCC,
 ];
 
@@ -123,6 +125,16 @@ const IMAGES: &[Need] = &[
         install: &["apt-get update -qq", "apt-get install -y -qq musl-tools make"],
     },
 ];
+
+/// A compiler, and the libraries that pip and pandas ask of an interpreter.
+const PYTHON_BUILD: Need = Need {
+    name: "python-build",
+    probe: "dpkg-query --show gcc make zlib1g-dev libssl-dev libffi-dev libbz2-dev liblzma-dev",
+    install: &[
+        "apt-get update -qq",
+        "apt-get install -y -qq gcc make zlib1g-dev libssl-dev libffi-dev libbz2-dev liblzma-dev",
+    ],
+};
 
 /// Brings what the tests need, and says who runs them.
 pub(crate) fn tests() -> Result<Runner, Failed> {
@@ -142,6 +154,15 @@ fn python(list: &str, name: &'static str) -> Result<(), Failed> {
 /// An environment of Python's with these packages beside the built files, made anew when they change or
 /// when it has lost its interpreter.
 pub(crate) fn environment(name: &'static str, packages: &[&str]) -> Result<PathBuf, Failed> {
+    environment_of(Path::new("python3"), name, packages)
+}
+
+/// The same of another interpreter.
+pub(crate) fn environment_of(
+    python: &Path,
+    name: &'static str,
+    packages: &[&str],
+) -> Result<PathBuf, Failed> {
     let folder = crate::target().join(name);
     let mark = folder.join("installed.txt");
     let failed = |cause: std::io::Error| Failed::new(name, cause.to_string());
@@ -154,7 +175,8 @@ pub(crate) fn environment(name: &'static str, packages: &[&str]) -> Result<PathB
         return Ok(folder);
     }
     let path = folder.to_string_lossy().into_owned();
-    Step::new(name, "python3 -m venv --clear").arguments(&[&path]).run()?;
+    let venv = [&python.to_string_lossy(), "-m", "venv", "--clear", &path];
+    Step::new(name, "env").arguments(&venv).run()?;
     let pip = [&format!("{path}/bin/python"), "-m", "pip", "install", "--quiet"];
     Step::new(name, "env").arguments(&pip).arguments(packages).run()?;
     std::fs::write(&mark, wanted).map_err(failed)?;
@@ -169,6 +191,11 @@ pub(crate) fn platforms() -> Result<(), Failed> {
 /// Brings what it takes to build what is shipped.
 pub(crate) fn release() -> Result<(), Failed> {
     RELEASE.iter().try_for_each(bring)
+}
+
+/// Brings what compiles Python.
+pub(crate) fn python_build() -> Result<(), Failed> {
+    bring(&PYTHON_BUILD)
 }
 
 /// Brings cargo-deny, the judge of licences and origins.
@@ -189,51 +216,6 @@ pub(crate) fn fuzzer() -> Result<(), Failed> {
 /// Brings what makes roots of files.
 pub(crate) fn images() -> Result<(), Failed> {
     IMAGES.iter().try_for_each(bring)
-}
-
-/// The source of Python 3.13, as Debian 13 has it, unpacked below the target folder.
-pub(crate) fn python_source() -> Result<PathBuf, Failed> {
-    let failed = |cause: std::io::Error| Failed::new("python-source", cause);
-    let folder = crate::target().join("python-source");
-    let unpacked = folder.join("unpacked");
-    if unpacked.join("done").is_file() {
-        return Ok(unpacked);
-    }
-    drop(std::fs::remove_dir_all(&folder));
-    for name in ["unpacked", "parts", "lists/partial"] {
-        std::fs::create_dir_all(folder.join(name)).map_err(failed)?;
-    }
-    // Where this machine has its packages from, sources in place of them, and of Debian 13.
-    let mut sources = String::new();
-    for entry in std::fs::read_dir("/etc/apt/sources.list.d").map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        if path.extension().is_some_and(|it| it == "sources") {
-            sources.push_str(&std::fs::read_to_string(path).map_err(failed)?);
-            sources.push('\n');
-        }
-    }
-    let sources = sources.replace("Types: deb\n", "Types: deb-src\n").replace("bookworm", "trixie");
-    std::fs::write(folder.join("parts/python.sources"), sources).map_err(failed)?;
-    let path = folder.to_string_lossy();
-    let options = [
-        "-qq".to_owned(),
-        "-oDir::Etc::SourceList=/dev/null".to_owned(),
-        format!("-oDir::Etc::SourceParts={path}/parts"),
-        format!("-oDir::State::Lists={path}/lists"),
-    ];
-    let options: Vec<&str> = options.iter().map(String::as_str).collect();
-    let chdir = format!("env --chdir={path}");
-    let apt = |words: &[&str]| {
-        Step::new("python-source", &chdir)
-            .arguments(&[&["apt-get"], words, &options].concat())
-            .run()
-    };
-    apt(&["update"])?;
-    apt(&["source", "--download-only", "--tar-only", "python3.13"])?;
-    let unpack = ["sh", "-c", "tar --extract --strip-components=1 -C unpacked -f *.orig.tar.*"];
-    Step::new("python-source", &chdir).arguments(&unpack).run()?;
-    std::fs::write(unpacked.join("done"), "").map_err(failed)?;
-    Ok(unpacked)
 }
 
 fn bring(need: &Need) -> Result<(), Failed> {

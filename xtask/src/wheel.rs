@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use crate::setup::environment;
+use crate::interpreters;
+use crate::setup::{environment, environment_of};
 use crate::step::{Failed, Step};
 
 /// Builds wheels.
@@ -15,9 +16,9 @@ const ZIG: &str = "ziglang==0.15.2";
 /// Say which systems a wheel runs on, and which versions of Python.
 const AUDITORS: &[&str] = &["auditwheel==6.8.2", "abi3audit==0.0.26"];
 
-/// Interpreters without a global lock: each needs a wheel of its own, for abi3 is not for them. No
-/// package index has one, so a wheel is made where a machine has it.
-const FREE_THREADED: &[&str] = &["python3.13t", "python3.14t"];
+/// An interpreter without a global lock, which needs a wheel of its own: abi3 is not for it. No package
+/// index has one, so the wheel is made where a machine has it.
+const FREE_THREADED_SHIPPED: &str = "python3.14t";
 
 /// Such an interpreter as `PyO3` is told of one that is not there: the code is compiled for it.
 const FREE_THREADED_ABI: &str = "implementation=CPython\nversion=3.14\nshared=true\n\
@@ -51,6 +52,13 @@ const SHORT: Environment = Environment {
 /// What `bench python` compares with.
 const BENCH: Environment =
     Environment { name: "wheel-bench", requirements: "benches/rivals/wheel.txt", tests: &[] };
+
+/// With an interpreter that has no global lock.
+const FREE_THREADED: Environment = Environment {
+    name: "wheel-free-threaded",
+    requirements: "crates/python/tests/free-threaded.txt",
+    tests: SHORT.tests,
+};
 
 /// Each with what cannot be installed beside the others.
 const LONG: &[Environment] = &[
@@ -94,20 +102,32 @@ pub(crate) fn test(all: bool) -> Result<(), Failed> {
     types()?;
     if all {
         LONG.iter().try_for_each(|environment| check(environment, &wheel))?;
+        check_free_threaded()?;
     }
     Ok(())
 }
 
 /// The long tests of the environments that are named, with the wheel that is shipped: `wheel-spark4`.
 pub(crate) fn test_in(names: &[&str]) -> Result<(), Failed> {
-    if let Some(unknown) = names.iter().find(|name| LONG.iter().all(|it| it.name != **name)) {
-        let known: Vec<_> = LONG.iter().map(|it| it.name).collect();
+    let known: Vec<_> = LONG.iter().chain([&FREE_THREADED]).map(|it| it.name).collect();
+    if let Some(unknown) = names.iter().find(|name| !known.contains(name)) {
         let message = format!("no environment `{unknown}`, expected one of {}", known.join(", "));
         return Err(Failed::new("wheel", message));
     }
-    let wheel = shipped()?;
-    let mut wanted = LONG.iter().filter(|it| names.contains(&it.name));
-    wanted.try_for_each(|environment| check(environment, &wheel))
+    let wanted: Vec<_> = LONG.iter().filter(|it| names.contains(&it.name)).collect();
+    if !wanted.is_empty() {
+        let wheel = shipped()?;
+        wanted.into_iter().try_for_each(|environment| check(environment, &wheel))?;
+    }
+    if names.contains(&FREE_THREADED.name) { check_free_threaded() } else { Ok(()) }
+}
+
+/// The short tests once more, without a global lock; skipped where there is no such interpreter.
+fn check_free_threaded() -> Result<(), Failed> {
+    let Some(python) = interpreters::free_threaded() else { return Ok(()) };
+    let wheel = build_free_threaded(&python)?;
+    let python = install_of(&python, &FREE_THREADED, &wheel)?;
+    run_tests(&FREE_THREADED, &python)
 }
 
 /// The wheel for here as it is shipped, which `images` and `release` need as well; where none is, one
@@ -136,7 +156,7 @@ pub(crate) fn release(targets: &[&str]) -> Result<(), Failed> {
         return Err(Failed::new("wheel", format!("no wheel is made for `{unknown}`")));
     }
     if targets.is_empty() {
-        free_threaded()?;
+        compile_free_threaded()?;
     }
     for (target, platform) in PLATFORMS.iter().filter(|it| wanted(it.0)) {
         Step::new("wheel", "rustup target add").arguments(&[target]).run()?;
@@ -149,17 +169,31 @@ pub(crate) fn release(targets: &[&str]) -> Result<(), Failed> {
         if *target == PLATFORMS[0].0 {
             ask(&wheel)?;
         }
-        for interpreter in FREE_THREADED.iter().filter(|it| is_there(it)) {
-            let folder = all.join(format!("{target}-{interpreter}"));
+        if is_there(FREE_THREADED_SHIPPED) {
+            let folder = all.join(format!("{target}-{FREE_THREADED_SHIPPED}"));
             drop(std::fs::remove_dir_all(&folder));
-            build_into(&folder, &[&flags[..], &["--interpreter", interpreter]].concat())?;
+            let flags = [&flags[..], &["--interpreter", FREE_THREADED_SHIPPED]].concat();
+            build_into(&folder, &flags)?;
         }
     }
     Ok(())
 }
 
+/// A wheel for the interpreter without a global lock that can be had: Python 3.13, which was an
+/// experiment. `PyO3` has 3.14 for its oldest, unless told for tests not to look; so this one is not
+/// shipped.
+fn build_free_threaded(python: &Path) -> Result<String, Failed> {
+    let folder = crate::target().join("wheels-free-threaded");
+    drop(std::fs::remove_dir_all(&folder));
+    let python = python.to_string_lossy();
+    maturin(&folder, &["--profile", "dev", "--interpreter", &python])?
+        .env("UNSAFE_PYO3_SKIP_VERSION_CHECK", "1")
+        .run()?;
+    only_wheel(&folder)
+}
+
 /// Compiles for an interpreter without a global lock, whether there is one or not.
-fn free_threaded() -> Result<(), Failed> {
+fn compile_free_threaded() -> Result<(), Failed> {
     let folder = crate::target().join("free-threaded");
     let abi = folder.join("pyo3.txt");
     std::fs::create_dir_all(&folder)
@@ -183,11 +217,15 @@ fn audit(tools: &Path, wheel: &str, is_musl: bool) -> Result<(), Failed> {
     if bytes > WHEEL_BYTES_MAX {
         return Err(Failed::new("wheel", format!("larger than {WHEEL_BYTES_MAX} bytes")));
     }
-    let tool = |name: &str| tools.join("bin").join(name).to_string_lossy().into_owned();
     if !is_musl {
-        Step::new("audit", &tool("auditwheel")).arguments(&["show", wheel]).run()?;
+        Step::new("audit", &tool(tools, "auditwheel")).arguments(&["show", wheel]).run()?;
     }
-    Step::new("audit", &tool("abi3audit")).arguments(&["--strict", "--verbose", wheel]).run()
+    Step::new("audit", &tool(tools, "abi3audit")).arguments(&["--strict", "--verbose", wheel]).run()
+}
+
+/// A program of an environment.
+fn tool(environment: &Path, name: &str) -> String {
+    environment.join("bin").join(name).to_string_lossy().into_owned()
 }
 
 /// Scores a row where nothing but the wheel is installed.
@@ -216,34 +254,46 @@ fn build(profile: &str) -> Result<String, Failed> {
 }
 
 fn build_into(folder: &Path, flags: &[&str]) -> Result<(), Failed> {
+    maturin(folder, flags)?.run()
+}
+
+/// The call that builds a wheel.
+fn maturin(folder: &Path, flags: &[&str]) -> Result<Step, Failed> {
     let tools = if flags.contains(&"--zig") {
         environment("wheel-release-tools", &[MATURIN, ZIG])?
     } else {
         environment("wheel-tools", &[MATURIN])?
     };
-    let maturin = tools.join("bin/maturin");
     let out = folder.to_string_lossy();
-    let path = path_with(&tools.join("bin"));
-    Step::new("wheel", &maturin.to_string_lossy())
+    let step = Step::new("wheel", &tool(&tools, "maturin"))
         .arguments(&["build", "--manifest-path", "crates/python/Cargo.toml", "--out", &out])
         .arguments(flags)
-        .env("PATH", path)
-        .run()
+        .env("PATH", path_with(&tools.join("bin")));
+    Ok(step)
 }
 
 /// Installs the wheel beside the packages that its tests need, and runs them.
 fn check(what: &Environment, wheel: &str) -> Result<(), Failed> {
-    let python = install(what, wheel)?;
+    run_tests(what, &install(what, wheel)?)
+}
+
+fn run_tests(what: &Environment, python: &str) -> Result<(), Failed> {
     Step::new(what.name, "env --chdir=crates/python/tests")
-        .arguments(&[&python, "-m", "pytest", "--quiet", "--config-file=../pyproject.toml"])
+        .arguments(&[python, "-m", "pytest", "--quiet", "--config-file=../pyproject.toml"])
         .arguments(what.tests)
         .run()
 }
 
 /// Installs the wheel beside the packages of an environment, whose Python is returned.
 fn install(what: &Environment, wheel: &str) -> Result<String, Failed> {
+    install_of(Path::new("python3"), what, wheel)
+}
+
+/// The same of another interpreter.
+fn install_of(interpreter: &Path, what: &Environment, wheel: &str) -> Result<String, Failed> {
     let list = crate::root().join(what.requirements);
-    let folder = environment(what.name, &["--requirement", &list.to_string_lossy()])?;
+    let packages = ["--requirement", &list.to_string_lossy()];
+    let folder = environment_of(interpreter, what.name, &packages)?;
     let python = folder.join("bin/python").to_string_lossy().into_owned();
     let install = ["-m", "pip", "install", "--quiet", "--no-deps", "--force-reinstall", wheel];
     Step::new(what.name, &python).arguments(&install).run()?;
@@ -254,10 +304,8 @@ fn install(what: &Environment, wheel: &str) -> Result<String, Failed> {
 ///
 /// pyright comes as basedpyright, which brings its Node.js instead of fetching one.
 fn types() -> Result<(), Failed> {
-    let tool = |name: &str| {
-        crate::target().join("wheel-python/bin").join(name).to_string_lossy().into_owned()
-    };
-    let (python, pyright) = (tool("python"), tool("basedpyright"));
+    let folder = crate::target().join(SHORT.name);
+    let (python, pyright) = (tool(&folder, "python"), tool(&folder, "basedpyright"));
     Step::new("types", "env --chdir=crates/python")
         .arguments(&[&pyright, "--pythonpath", &python])
         .run()?;

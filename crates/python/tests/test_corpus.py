@@ -4,10 +4,10 @@ import warnings
 
 import numpy
 import pandas
-import polars
 import pyarrow
 import pytest
 from corpus import Case, close, folders
+from libraries import polars
 
 import stemson
 
@@ -23,6 +23,8 @@ KINDS = {
     "dict": lambda columns: columns,
     "structured": lambda columns: structured(columns),
 }
+if not polars:
+    del KINDS["polars"]
 
 
 def structured(columns):
@@ -37,7 +39,7 @@ def lists(answers):
     """The answer's columns as lists, NaN for nothing in numbers."""
     if isinstance(answers, pandas.DataFrame):
         return {name: answers[name].tolist() for name in answers}
-    if isinstance(answers, polars.DataFrame):
+    if polars and isinstance(answers, polars.DataFrame):
         return answers.to_dict(as_series=False)
     if isinstance(answers, pyarrow.Table):
         return answers.to_pydict()

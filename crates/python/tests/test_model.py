@@ -8,7 +8,9 @@ import os
 import pickle
 import resource
 import shutil
+import subprocess
 import sys
+import sysconfig
 import threading
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -178,6 +180,41 @@ def test_a_long_column_leaves_turns_to_other_threads(gbm):
         sys.setswitchinterval(interval)
         thread.join()
     assert during > 4
+
+
+@pytest.mark.skipif(not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="there is a global lock")
+def test_the_global_lock_stays_away():
+    """An interpreter without one takes it back when a library does not say that it needs none."""
+    line = "import sys, stemson; sys.exit(sys._is_gil_enabled())"
+    subprocess.run([sys.executable, "-W", "error", "-c", line], check=True)
+
+
+@pytest.mark.skipif(not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="there is a global lock")
+def test_eight_threads_beside_one(gbm, gbm_rows, capsys):
+    """Printed, not judged: calls per second in turns of a tenth of a second, the best of each."""
+    frame = pandas.DataFrame(gbm_rows)
+    calls = {
+        "predict_row": lambda: gbm.predict_row(gbm_rows[0]),
+        f"predict of {len(frame)} rows of pandas": lambda: gbm.predict(frame),
+    }
+
+    def rate(call, threads):
+        def score(_):
+            calls, end = 0, start + 0.1
+            while time.monotonic() < end:
+                call()
+                calls += 1
+            return calls
+
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(time.sleep, [0.01] * threads))
+            start = time.monotonic()
+            return sum(pool.map(score, range(threads))) / (time.monotonic() - start)
+
+    for what, call in calls.items():
+        one, eight = (max(found) for found in zip(*[(rate(call, 1), rate(call, 8)) for _ in range(9)]))
+        with capsys.disabled():
+            print(f"\n{what}: 1 thread {one:,.0f}/s, 8 threads {eight:,.0f}/s on {os.cpu_count()} cores: {eight / one:.2f}x")
 
 
 def test_async(gbm, gbm_rows):
