@@ -73,7 +73,8 @@ pub struct Batch {
     pub(crate) converted: Vec<Converted>,
     pub(crate) scored: usize,
     first_row: u64,
-    scratch: Scratch,
+    /// Large, and apart: batches are handed on often.
+    scratch: Box<Scratch>,
 }
 
 impl Batch {
@@ -95,7 +96,7 @@ impl Batch {
             converted,
             scored: 0,
             first_row: 0,
-            scratch: Scratch::default(),
+            scratch: Box::default(),
         }
     }
 

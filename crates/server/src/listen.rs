@@ -248,7 +248,8 @@ impl Talk {
             let (context, router, visitor) =
                 (Arc::clone(&context), router.clone(), Arc::clone(&visitor));
             let marks = marks.clone();
-            async move {
+            // HTTP/2 moves what it is given six times.
+            Box::pin(async move {
                 let answer = front::answer(context, router, visitor, marks.clone(), request).await;
                 answer.map(|response| {
                     if response.extensions().get::<front::LeftUnread>().is_some() {
@@ -259,7 +260,7 @@ impl Talk {
                         None => response,
                     }
                 })
-            }
+            })
         });
         let pace = Pace { grace: WRITE_PATIENCE, bytes_per_second: body_bytes_per_second_min };
         let stream = TokioIo::new(Turns::new(Patient::new(stream, pace)));

@@ -103,7 +103,7 @@ async fn call(
     match method.as_str() {
         "ModelInfer" => infer::unary(&context, request).await,
         "ModelStreamInfer" => infer::stream(context, request),
-        method => match service::call(&context, method, request).await {
+        method => match Box::pin(service::call(&context, method, request)).await {
             Some(answer) => answer,
             None => {
                 let method: String = method.chars().take(128).collect();
