@@ -89,8 +89,12 @@ where
     }
     line.log(&context, &visitor, &who, &id, response.status());
     line.export(&context, &id, response.status());
-    response.headers_mut().insert(trace::HEADER, line.trace.header());
-    response.headers_mut().insert(request_id::HEADER, id.0);
+    for (name, mut value) in [(trace::HEADER, line.trace.header()), (request_id::HEADER, id.0)] {
+        // Never the same again: HTTP/2 keeps what is not sensitive, and compares it with all that
+        // follows.
+        value.set_sensitive(true);
+        response.headers_mut().insert(name, value);
+    }
     if !context.is_ready() && version <= Version::HTTP_11 {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }

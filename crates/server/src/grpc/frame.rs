@@ -13,7 +13,7 @@ use bytes::Buf as _;
 use flate2::read::{GzDecoder, ZlibDecoder};
 use flate2::write::{GzEncoder, ZlibEncoder};
 use futures_util::{Stream, StreamExt as _};
-use http_body_util::{BodyExt as _, Full, StreamBody};
+use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Frame;
 use tonic::Status;
 
@@ -26,7 +26,14 @@ const HEAD_BYTES: usize = 5;
 /// Bytes of a message from which compressing it is worth the time.
 const COMPRESSED_BYTES_MIN: usize = 1 << 10;
 
+/// Taken in advance for an answer: most are shorter.
+const ROOM_BYTES: usize = 512;
+
+/// Headers that an answer may have by the time it is sent.
+const HEADERS: usize = 8;
+
 const ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
+const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
 
 /// How a message is compressed.
@@ -241,7 +248,9 @@ pub(super) fn reply_compression(headers: &HeaderMap) -> Option<Compression> {
 
 /// A message of our own, to be written to: room for its head.
 pub(super) fn begin() -> Vec<u8> {
-    vec![0; HEAD_BYTES]
+    let mut message = Vec::with_capacity(ROOM_BYTES);
+    message.resize(HEAD_BYTES, 0);
+    message
 }
 
 /// Completes what [`begin`] began.
@@ -277,8 +286,9 @@ fn compress(message: &[u8], compression: Compression) -> io::Result<Vec<u8>> {
 
 /// The answer to a call that has one: a message that [`finish`] completed.
 pub(super) fn unary(message: Bytes, compression: Option<Compression>) -> Response {
-    let end = std::future::ready(Some(Ok(trailers(&Status::ok("")))));
-    response(Body::new(Full::new(message).with_trailers(end)), compression)
+    let frames = [Frame::data(message), Frame::trailers(ok())].map(Ok::<_, Infallible>);
+    // A stream, of which nobody asks how long it is: no call has a `content-length`.
+    response(Body::new(StreamBody::new(futures_util::stream::iter(frames))), compression)
 }
 
 /// The answer to a call that has any number; ends with the first that is a status.
@@ -292,11 +302,16 @@ pub(super) fn stream(
         let (frame, rest) = match messages.next().await {
             Some(Ok(message)) => (Frame::data(message), Some(messages)),
             Some(Err(status)) => (Frame::trailers(trailers(&status)), None),
-            None => (Frame::trailers(trailers(&Status::ok(""))), None),
+            None => (Frame::trailers(ok()), None),
         };
         Some((Ok::<_, Infallible>(frame), rest))
     });
     response(Body::new(StreamBody::new(frames)), compression)
+}
+
+/// The end of a call that went well.
+fn ok() -> HeaderMap {
+    HeaderMap::from_iter([(STATUS, HeaderValue::from_static("0"))])
 }
 
 fn trailers(status: &Status) -> HeaderMap {
@@ -309,6 +324,7 @@ fn trailers(status: &Status) -> HeaderMap {
 fn response(body: Body, compression: Option<Compression>) -> Response {
     let mut response = Response::new(body);
     let headers = response.headers_mut();
+    headers.reserve(HEADERS);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity,gzip,deflate"));
     if let Some(compression) = compression {

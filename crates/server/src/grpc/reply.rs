@@ -1,6 +1,6 @@
 //! A `ModelInferResponse`, and what wraps it in a stream, written as they go over the wire.
 
-use super::wire::{put_bytes, put_head, put_number, put_varint};
+use super::wire::{put_bytes, put_nested, put_number, put_varint};
 use crate::oip::{Datatype, Output};
 use crate::rows::Scored;
 
@@ -18,21 +18,20 @@ pub(super) struct Echo<'a> {
 
 /// Writes the answer behind what stands in `out`. The rows have predictions, all of them.
 pub(super) fn write(out: &mut Vec<u8>, echo: Echo<'_>, outputs: &[Output], scored: &Scored) {
-    if !echo.is_streamed {
-        return write_response(out, echo, outputs, scored);
+    if echo.is_streamed {
+        put_nested(out, 2, |out| write_response(out, echo, outputs, scored));
+    } else {
+        write_response(out, echo, outputs, scored);
     }
-    let mut response = Vec::new();
-    write_response(&mut response, echo, outputs, scored);
-    put_bytes(out, 2, &response);
 }
 
 /// Writes an answer of a stream to a request that has none.
 pub(super) fn write_error(out: &mut Vec<u8>, message: &str, model: &str, id: &str) {
-    let mut response = Vec::new();
-    put_text(&mut response, 1, model);
-    put_text(&mut response, 3, id);
     put_text(out, 1, message);
-    put_bytes(out, 2, &response);
+    put_nested(out, 2, |out| {
+        put_text(out, 1, model);
+        put_text(out, 3, id);
+    });
 }
 
 fn write_response(out: &mut Vec<u8>, echo: Echo<'_>, outputs: &[Output], scored: &Scored) {
@@ -46,25 +45,22 @@ fn write_response(out: &mut Vec<u8>, echo: Echo<'_>, outputs: &[Output], scored:
         // Each request has one answer.
         put_parameter(out, "triton_final_response", |value| put_number(value, 1, 1));
     }
-    let mut raws = Vec::new();
     for output in outputs {
         let (shape, datatype) = (output.shape(scored), output.datatype());
-        let mut bytes = Vec::new();
-        output.write_bytes(&mut bytes, scored, &shape);
-        let mut tensor = Vec::with_capacity(32);
-        put_text(&mut tensor, 1, output.tensor.name);
-        put_text(&mut tensor, 2, datatype.name());
-        let mut dims = Vec::new();
-        shape.iter().for_each(|&dim| put_varint(&mut dims, dim as u64));
-        put_bytes(&mut tensor, 3, &dims);
-        if echo.is_raw {
-            raws.push(bytes);
-        } else {
-            put_contents(&mut tensor, datatype, &bytes);
-        }
-        put_bytes(out, 5, &tensor);
+        put_nested(out, 5, |out| {
+            put_text(out, 1, output.tensor.name);
+            put_text(out, 2, datatype.name());
+            put_nested(out, 3, |out| shape.iter().for_each(|&dim| put_varint(out, dim as u64)));
+            if !echo.is_raw {
+                let mut bytes = Vec::new();
+                output.write_bytes(&mut bytes, scored, &shape);
+                put_nested(out, 5, |out| put_contents(out, datatype, &bytes));
+            }
+        });
     }
-    raws.iter().for_each(|bytes| put_bytes(out, 6, bytes));
+    for output in outputs.iter().filter(|_| echo.is_raw) {
+        put_nested(out, 6, |out| output.write_bytes(out, scored, &output.shape(scored)));
+    }
 }
 
 /// Text that is empty is not written.
@@ -76,37 +72,30 @@ fn put_text(out: &mut Vec<u8>, field: u32, text: &str) {
 
 /// `write` writes the value, an `InferParameter`.
 fn put_parameter(out: &mut Vec<u8>, name: &str, write: impl FnOnce(&mut Vec<u8>)) {
-    let (mut value, mut entry) = (Vec::new(), Vec::new());
-    write(&mut value);
-    put_text(&mut entry, 1, name);
-    put_bytes(&mut entry, 2, &value);
-    put_bytes(out, 4, &entry);
+    put_nested(out, 4, |out| {
+        put_text(out, 1, name);
+        put_nested(out, 2, write);
+    });
 }
 
 /// Elements from their bytes. Packed floats and flags are the same bytes here as there.
-fn put_contents(tensor: &mut Vec<u8>, datatype: Datatype, bytes: &[u8]) {
-    let mut contents = Vec::with_capacity(bytes.len() + 8);
+fn put_contents(out: &mut Vec<u8>, datatype: Datatype, bytes: &[u8]) {
     match datatype {
-        Datatype::Bool => put_bytes(&mut contents, 1, bytes),
-        Datatype::Fp32 => put_bytes(&mut contents, 6, bytes),
-        Datatype::Fp64 => put_bytes(&mut contents, 7, bytes),
+        Datatype::Bool => put_bytes(out, 1, bytes),
+        Datatype::Fp32 => put_bytes(out, 6, bytes),
+        Datatype::Fp64 => put_bytes(out, 7, bytes),
         Datatype::Bytes => {
             let mut rest = bytes;
             while let Some((len, behind)) = rest.split_first_chunk() {
                 let len = (u32::from_le_bytes(*len) as usize).min(behind.len());
-                put_bytes(&mut contents, 8, &behind[..len]);
+                put_bytes(out, 8, &behind[..len]);
                 rest = &behind[len..];
             }
         }
-        _ => {
-            let mut numbers = Vec::with_capacity(bytes.len());
+        _ => put_nested(out, 2, |out| {
             for number in bytes.as_chunks().0 {
-                let number = i32::from_le_bytes(*number);
-                put_varint(&mut numbers, i64::from(number) as u64);
+                put_varint(out, i64::from(i32::from_le_bytes(*number)) as u64);
             }
-            put_bytes(&mut contents, 2, &numbers);
-        }
+        }),
     }
-    put_head(tensor, 5, contents.len());
-    tensor.extend_from_slice(&contents);
 }

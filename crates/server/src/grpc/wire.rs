@@ -166,16 +166,23 @@ pub(super) fn put_number(out: &mut Vec<u8>, field: u32, number: u64) {
     put_varint(out, number);
 }
 
-/// Writes the head of a field of `len` bytes: text, bytes, a message, packed numbers.
-pub(super) fn put_head(out: &mut Vec<u8>, field: u32, len: usize) {
-    put_varint(out, u64::from(field) << 3 | 2);
-    put_varint(out, len as u64);
-}
-
 /// Writes a field of bytes.
 pub(super) fn put_bytes(out: &mut Vec<u8>, field: u32, bytes: &[u8]) {
-    put_head(out, field, bytes.len());
+    put_varint(out, u64::from(field) << 3 | 2);
+    put_varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
+}
+
+/// Writes a field whose bytes `write` appends: text, a message, packed numbers.
+pub(super) fn put_nested(out: &mut Vec<u8>, field: u32, write: impl FnOnce(&mut Vec<u8>)) {
+    put_varint(out, u64::from(field) << 3 | 2);
+    let begin = out.len();
+    write(out);
+    let end = out.len();
+    // Its length is known now, and stands before it.
+    put_varint(out, (end - begin) as u64);
+    let length_bytes = out.len() - end;
+    out[begin..].rotate_right(length_bytes);
 }
 
 #[cfg(test)]
@@ -202,6 +209,17 @@ mod tests {
         ];
         assert_eq!(read(&message), Ok(expected));
         assert_eq!(read(b""), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn what_is_nested_has_its_length_before_it() {
+        for len in [0, 1, 127, 128, 20_000] {
+            let mut nested = vec![7];
+            put_nested(&mut nested, 3, |out| out.resize(1 + 1 + len, 5));
+            let mut whole = vec![7];
+            put_bytes(&mut whole, 3, &vec![5; len]);
+            assert_eq!(nested, whole, "{len}");
+        }
     }
 
     #[test]
