@@ -300,6 +300,12 @@ const PROTOCOLS: [&str; 4] = ["v1", "oip", "invocations", "grpc"];
 /// Every word for what a shadow makes of a row.
 const COMPARISONS: [&str; 5] = ["same", "different", "refused", "dropped", "failed"];
 
+/// Finer where it is decided whether the reactor keeps its promise of a millisecond.
+const LAGS: [f64; 14] = [
+    0.000_1, 0.000_25, 0.000_5, 0.000_75, 0.001, 0.001_5, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05,
+    0.1, 1.0,
+];
+
 /// 10 us to 10 s.
 fn seconds() -> Histogram {
     Histogram::new(exponential_buckets(1e-5, 2.0, 21))
@@ -331,7 +337,7 @@ impl Metrics {
             swaps: register(&mut registry, SWAPS, Family::default()),
             warmed: register(&mut registry, WARMED, Family::default()),
             reloads: register(&mut registry, RELOADS, Family::default()),
-            reactor_lag: register(&mut registry, REACTOR_LAG, seconds()),
+            reactor_lag: register(&mut registry, REACTOR_LAG, Histogram::new(LAGS)),
             connections: register(&mut registry, CONNECTIONS, Gauge::default()),
             connections_refused: register(&mut registry, CONNECTIONS_REFUSED, Family::default()),
             cache: CacheMetrics::register(&mut registry),

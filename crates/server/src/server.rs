@@ -46,6 +46,10 @@ use crate::tls::Tls;
 use crate::upkeep::{Orders, Upkeep};
 use crate::watch::Watch;
 
+/// Tasks that run before the reactor looks again for what has come: each may take 0.1 ms, and who has
+/// just asked shall not wait for many of them.
+const TASKS_BETWEEN_EVENTS: u32 = 8;
+
 /// A server whose listeners are open; callers wait until it runs.
 #[derive(Debug)]
 pub struct Server {
@@ -253,6 +257,7 @@ impl Server {
         }
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
+            .event_interval(TASKS_BETWEEN_EVENTS)
             .build()
             .map_err(RunError::Runtime)?;
         let prediction_log = Arc::clone(&self.context.prediction_log);

@@ -53,7 +53,7 @@ pub(super) fn run(
             let before = histogram(server.http)?;
             let health = (server.http, Ask::get("/v2/health/live"));
             let load = Load { address: *address, asks, health };
-            let seen = drive(&load, &[Phase { per_second: *per_second, lasts: times.steady / 2 }])?;
+            let seen = drive(&load, &[Phase { per_second: *per_second, lasts: times.steady }])?;
             let after = histogram(server.http)?;
             let failed = seen.load.iter().filter(|it| !it.is_good()).count();
             if failed > 0 {
