@@ -34,9 +34,9 @@ pub(crate) fn run(seconds: &str, targets: &[&str]) -> Result<(), Failed> {
         return Err(Failed::new("fuzz", what));
     }
     setup::fuzzer()?;
-    let seeds = "cargo run --quiet --release --manifest-path fuzz/Cargo.toml --bin seeds";
-    Step::new("seeds", seeds).run()?;
-    Step::new("build", "cargo fuzz build").env("RUSTC_BOOTSTRAP", "1").run()?;
+    // No target, but compiled as they are: all that it stands on is built once. Each target is built
+    // when its turn comes.
+    Step::new("seeds", "cargo fuzz run seeds").env("RUSTC_BOOTSTRAP", "1").run()?;
     let chosen = all.iter().filter(|it| targets.is_empty() || targets.contains(&it.as_str()));
     let (mut table, mut failures) = (Vec::new(), Vec::new());
     for target in chosen {
