@@ -58,13 +58,13 @@ impl Line<'_> {
             .collect();
         let mut writer = Writer {
             output,
+            header: form.header(),
             progress,
             encoder: form.encoder(),
             totals: Totals::default(),
             jsonl: None,
             names: &names,
         };
-        writer.write(form.header())?;
         let notes = if threads == 1 {
             alone(self.reader, workers, &mut writer)?
         } else {
@@ -175,6 +175,9 @@ fn collect<W: Write, P: FnMut(u64)>(
 /// The last station: output and counts.
 struct Writer<'n, W, P> {
     output: W,
+    /// Not written before something is known to stand below it: of an input that cannot be read
+    /// nothing comes out.
+    header: &'n [u8],
     progress: P,
     /// Of typed columns.
     encoder: Option<Encoder>,
@@ -189,10 +192,16 @@ impl<W: Write, P: FnMut(u64)> Writer<'_, W, P> {
         self.output.write_all(bytes).map_err(|cause| BatchError::Write { cause })
     }
 
+    fn write_header(&mut self) -> Result<(), BatchError> {
+        let header = std::mem::take(&mut self.header);
+        self.write(header)
+    }
+
     fn take(&mut self, block: &mut Block) -> Result<(), BatchError> {
         if let Some(error) = block.error.take() {
             return Err(error);
         }
+        self.write_header()?;
         let plan = block.plan.take();
         if let (Some(encoder), Some(table)) = (&mut self.encoder, block.table.take()) {
             let source_name = plan.as_ref().map_or("", |plan| &plan.source_name);
@@ -241,6 +250,7 @@ impl<W: Write, P: FnMut(u64)> Writer<'_, W, P> {
 
     fn finish(mut self, notes: Notes, form: &Form) -> Result<Summary, BatchError> {
         self.end_source()?;
+        self.write_header()?;
         if let Some(encoder) = self.encoder.take() {
             let bytes = encoder.finish(|| form.schema(notes.kept))?;
             self.write(&bytes)?;

@@ -72,6 +72,8 @@ fn files_that_are_no_rows() {
         arguments.extend(flags);
         check(&arguments, words);
         assert_eq!(folder.names(), [name], "nothing is left");
+        // Nor on standard output.
+        check(&[&["score", &model, "--input", &input][..], flags].concat(), words);
         fs::remove_file(input).unwrap();
     };
     score("a.csv", b"x1,c3\n1\n", &[], &["a.csv, line 2: 1 fields, expected 2", "--delimiter"]);
