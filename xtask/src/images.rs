@@ -21,6 +21,7 @@ const MODEL: &str = "benches/models/gbm100d6";
 
 const GLIBC: &str = "x86_64-unknown-linux-gnu";
 const MUSL: &str = "x86_64-unknown-linux-musl";
+const ARM_GLIBC: &str = "aarch64-unknown-linux-gnu";
 
 /// Where the table stands.
 const PAGE: &str = "docs/guide/images.md";
@@ -36,16 +37,19 @@ struct Image {
     /// Its interpreter, and the target of the wheel for it.
     python: Option<(&'static str, &'static str)>,
     has_pip: bool,
+    /// Another processor's, which is emulated: the wheel alone is tried.
+    is_arm: bool,
 }
 
 /// The distroless root is made of Debian 12's, which stands before it.
-const IMAGES: [Image; 5] = [
+const IMAGES: [Image; 6] = [
     Image {
         name: "debian-12",
         stands_for: "`debian:bookworm-slim`, `python:3.11-slim-bookworm`",
         make: |root| debian("bookworm", root),
         python: Some(("/usr/bin/python3", GLIBC)),
         has_pip: true,
+        is_arm: false,
     },
     Image {
         name: "debian-13",
@@ -53,6 +57,7 @@ const IMAGES: [Image; 5] = [
         make: |root| debian("trixie", root),
         python: Some(("/usr/bin/python3", GLIBC)),
         has_pip: true,
+        is_arm: false,
     },
     Image {
         name: "distroless",
@@ -60,6 +65,7 @@ const IMAGES: [Image; 5] = [
         make: distroless,
         python: Some(("/usr/bin/python3.11", GLIBC)),
         has_pip: false,
+        is_arm: false,
     },
     Image {
         name: "musl",
@@ -67,6 +73,15 @@ const IMAGES: [Image; 5] = [
         make: musl,
         python: Some(("/usr/local/bin/python3.13", MUSL)),
         has_pip: false,
+        is_arm: false,
+    },
+    Image {
+        name: "debian-12-arm64",
+        stands_for: "`debian:bookworm-slim` on aarch64, emulated",
+        make: debian_arm,
+        python: Some(("/usr/bin/python3.11", ARM_GLIBC)),
+        has_pip: false,
+        is_arm: true,
     },
     Image {
         name: "empty",
@@ -74,6 +89,7 @@ const IMAGES: [Image; 5] = [
         make: |_| Ok(()),
         python: None,
         has_pip: false,
+        is_arm: false,
     },
 ];
 
@@ -86,23 +102,26 @@ pub(crate) fn run() -> Result<(), Failed> {
     setup::images()?;
     let root = |image: &Image| crate::target().join("images").join(image.name);
     IMAGES.iter().try_for_each(|image| made(image, &root(image)))?;
-    wheel::release(&[GLIBC, MUSL])?;
+    wheel::release(&[GLIBC, MUSL, ARM_GLIBC])?;
     release::build(MUSL)?;
     let binary = crate::target().join(MUSL).join("dist/stemson");
-    let mut table =
-        String::from("| root | stands for | in it | wheel |\n| --- | --- | --- | --- |\n");
+    let mut table = String::from(
+        "| root | stands for | in it | wheel | binary |\n| --- | --- | --- | --- | --- |\n",
+    );
     // What the binary answers in the first root, and the wheel: all others must say the same.
     let mut first: [Option<String>; 2] = [None, None];
     for image in &IMAGES {
         let found = tried(image, &root(image), &binary)?;
         let (system, wheel) = found.python.unwrap_or(("no Python".to_owned(), String::new()));
         let platform = match image.python {
-            Some((_, GLIBC)) => "`manylinux2014`",
-            Some(_) => "`musllinux_1_2`",
+            Some((_, MUSL)) => "`musllinux_1_2`",
+            Some(_) => "`manylinux2014`",
             None => "",
         };
         let Image { name, stands_for, .. } = image;
-        writeln!(table, "| `{name}` | {stands_for} | {system} | {platform} |").map_err(failed)?;
+        let runs = if found.binary.is_empty() { "not tried" } else { "runs" };
+        writeln!(table, "| `{name}` | {stands_for} | {system} | {platform} | {runs} |")
+            .map_err(failed)?;
         for (first, answer) in first.iter_mut().zip([found.binary, wheel]) {
             if !answer.is_empty() && *first.get_or_insert_with(|| answer.clone()) != answer {
                 return Err(Failed::new("images", format!("other answers in {name}")));
@@ -117,7 +136,7 @@ pub(crate) fn run() -> Result<(), Failed> {
 struct Tried {
     /// The system as the wheel sees it, and the sum of its answers.
     python: Option<(String, String)>,
-    /// All that the binary writes.
+    /// All that the binary writes; nothing where it was not tried.
     binary: String,
 }
 
@@ -132,7 +151,7 @@ fn tried(image: &Image, root: &Path, binary: &Path) -> Result<Tried, Failed> {
         copy(&crate::root().join(MODEL).join(name), &asked.join(name))?;
     }
     let score = ["/ask/stemson", "score", "/ask/model.zip", "--input", "/ask/input.csv"];
-    let scored = inside(root, &score)?;
+    let scored = if image.is_arm { String::new() } else { inside(image, root, &score)? };
     let Some((python, target)) = image.python else {
         return Ok(Tried { python: None, binary: scored });
     };
@@ -141,8 +160,8 @@ fn tried(image: &Image, root: &Path, binary: &Path) -> Result<Tried, Failed> {
         // pip looks at the system: it takes no wheel that is for another one.
         let other = if target == GLIBC { MUSL } else { GLIBC };
         let other = wheel::only_wheel(&crate::target().join("wheels").join(other))?;
-        install(root, python, &wheel)?;
-        if install(root, python, &other).is_ok() {
+        install(image, root, python, &wheel)?;
+        if install(image, root, python, &other).is_ok() {
             return Err(Failed::new("images", format!("{other} was installed in {}", image.name)));
         }
     } else {
@@ -151,7 +170,7 @@ fn tried(image: &Image, root: &Path, binary: &Path) -> Result<Tried, Failed> {
         let unpack = ["-m", "zipfile", "--extract", &wheel, &site];
         Step::new("images", "python3").arguments(&unpack).run()?;
     }
-    let said = inside(root, &[python, "/ask/ask.py", "/ask"])?;
+    let said = inside(image, root, &[python, "/ask/ask.py", "/ask"])?;
     let mut lines = said.lines().map(str::to_owned);
     let python = lines.next().zip(lines.next());
     if python.is_none() {
@@ -160,18 +179,29 @@ fn tried(image: &Image, root: &Path, binary: &Path) -> Result<Tried, Failed> {
     Ok(Tried { python, binary: scored })
 }
 
-fn install(root: &Path, python: &str, wheel: &str) -> Result<String, Failed> {
+fn install(image: &Image, root: &Path, python: &str, wheel: &str) -> Result<String, Failed> {
     let name = Path::new(wheel).file_name().unwrap_or_default().to_string_lossy().into_owned();
     copy(Path::new(wheel), &root.join("ask").join(&name))?;
     let pip = [python, "-m", "pip", "install", "--quiet", "--no-index", "--target", "/ask/site"];
-    inside(root, &[&pip[..], &[&format!("/ask/{name}")]].concat())
+    inside(image, root, &[&pip[..], &[&format!("/ask/{name}")]].concat())
 }
 
 /// What a program prints that sees nothing but the root.
-fn inside(root: &Path, words: &[&str]) -> Result<String, Failed> {
-    eprintln!("==> images: {}: {}", root.display(), words.join(" "));
-    let mut command = Command::new("chroot");
-    command.arg(root).args(words).env_clear().env("PYTHONPATH", "/ask/site");
+fn inside(image: &Image, root: &Path, words: &[&str]) -> Result<String, Failed> {
+    eprintln!("==> images: {}: {}", image.name, words.join(" "));
+    let mut command = if image.is_arm {
+        // It sees this machine's files behind those of the root, but nothing here is for that
+        // processor. The program itself it looks for here alone.
+        let mut emulator = Command::new("qemu-aarch64");
+        let (program, words) = words.split_first().unwrap_or((&"", &[]));
+        emulator.arg("-L").arg(root).arg(root.join(program.trim_start_matches('/'))).args(words);
+        emulator
+    } else {
+        let mut chroot = Command::new("chroot");
+        chroot.arg(root).args(words);
+        chroot
+    };
+    command.env_clear().env("PYTHONPATH", "/ask/site");
     // `chroot` itself is looked for there, too.
     command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
     let output = command.output().map_err(failed)?;
@@ -200,6 +230,24 @@ fn debian(suite: &str, root: &Path) -> Result<(), Failed> {
         .arguments(&[suite, &root.to_string_lossy()])
         .quiet()
         .run()
+}
+
+/// The packages of another processor, unpacked: nothing of them is run to set them up.
+fn debian_arm(root: &Path) -> Result<(), Failed> {
+    let path = root.to_string_lossy();
+    Step::new("debootstrap", "debootstrap --arch=arm64 --variant=minbase --include=python3")
+        .arguments(&["--download-only", "bookworm", &path])
+        .quiet()
+        .run()?;
+    let packages = root.join("var/cache/apt/archives");
+    for entry in fs::read_dir(&packages).map_err(failed)? {
+        let package = entry.map_err(failed)?.path();
+        if package.extension().is_some_and(|it| it == "deb") {
+            let unpack = ["--extract", &package.to_string_lossy(), &path];
+            Step::new("images", "dpkg-deb").arguments(&unpack).run()?;
+        }
+    }
+    fs::remove_dir_all(packages).map_err(failed)
 }
 
 /// Python and the libraries that it needs, out of Debian 12's root.

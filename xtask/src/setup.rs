@@ -124,6 +124,7 @@ const IMAGES: &[Need] = &[
         probe: "musl-gcc --version",
         install: &["apt-get update -qq", "apt-get install -y -qq musl-tools make"],
     },
+    QEMU,
 ];
 
 /// A compiler, and the libraries that pip and pandas ask of an interpreter.
