@@ -34,9 +34,9 @@ pub(crate) fn run(seconds: &str, targets: &[&str]) -> Result<(), Failed> {
         return Err(Failed::new("fuzz", what));
     }
     setup::fuzzer()?;
-    // No target, but compiled as they are: all that it stands on is built once. Each target is built
-    // when its turn comes.
-    Step::new("seeds", "cargo fuzz run seeds").env("RUSTC_BOOTSTRAP", "1").run()?;
+    let seeds = "cargo run --quiet --release --manifest-path fuzz/Cargo.toml --bin seeds";
+    Step::new("seeds", seeds).run()?;
+    // Each target is built when its turn comes: those that are not named are not.
     let chosen = all.iter().filter(|it| targets.is_empty() || targets.contains(&it.as_str()));
     let (mut table, mut failures) = (Vec::new(), Vec::new());
     for target in chosen {
