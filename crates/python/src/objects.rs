@@ -161,18 +161,12 @@ impl Pool {
 
     fn place(&mut self, value: Scalar<'static>) -> u32 {
         let place = self.values.len() as u32;
-        let value = match value {
-            Scalar::Time(number) => {
-                self.found.time = true;
-                Scalar::Number(number)
-            }
-            value => value,
-        };
         match value {
             Scalar::Text(_) => self.found.text = true,
             Scalar::Bool(_) => self.found.flag = true,
             Scalar::Number(number) if !number.is_nan() => self.found.number = true,
-            Scalar::Number(_) | Scalar::Time(_) | Scalar::Nothing => {
+            Scalar::Time(_) => (self.found.number, self.found.time) = (true, true),
+            Scalar::Number(_) | Scalar::Nothing => {
                 let nothing = *self.nothing.get_or_insert(place);
                 if nothing == place {
                     self.values.push(Scalar::Nothing);
@@ -199,7 +193,7 @@ impl Pool {
             }
             Found { text: false, flag: false, .. } => {
                 let number = |value: &Scalar<'_>| match value {
-                    Scalar::Number(number) => *number,
+                    Scalar::Number(number) | Scalar::Time(number) => *number,
                     _ => f64::NAN,
                 };
                 Arc::new(Float64Array::from_iter_values(each().map(number)))

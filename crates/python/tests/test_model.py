@@ -189,42 +189,6 @@ def test_the_global_lock_stays_away():
     subprocess.run([sys.executable, "-W", "error", "-c", line], check=True)
 
 
-@pytest.mark.skipif(not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="there is a global lock")
-def test_eight_threads_beside_one(gbm, gbm_rows, capsys):
-    """Printed, not judged: calls per second in turns of a tenth of a second, the best of each, and
-    how often a thread went to sleep, which tells of locks where other programs take the cores."""
-    frame = pandas.DataFrame(gbm_rows)
-    calls = {
-        "predict_row": lambda: gbm.predict_row(gbm_rows[0]),
-        f"predict of {len(frame)} rows of pandas": lambda: gbm.predict(frame),
-    }
-
-    def rate(call, threads):
-        def score(_):
-            calls, end = 0, start + 0.1
-            while time.monotonic() < end:
-                call()
-                calls += 1
-            return calls
-
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(time.sleep, [0.01] * threads))
-            start, slept = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
-            many = sum(pool.map(score, range(threads)))
-            slept = resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw - slept
-            return many / (time.monotonic() - start), -slept / many
-
-    for what, call in calls.items():
-        found = [(*rate(call, 1), *rate(call, 8)) for _ in range(9)]
-        one, alone, eight, together = (max(each) for each in zip(*found))
-        with capsys.disabled():
-            print(
-                f"\n{what}: 1 thread {one:,.0f}/s, 8 threads {eight:,.0f}/s on {os.cpu_count()} cores:"
-                f" {eight / one:.2f}x; asleep {-1_000 * alone:.1f} and {-1_000 * together:.1f} times in"
-                " 1,000 calls"
-            )
-
-
 def test_async(gbm, gbm_rows):
     async def many():
         return await asyncio.gather(*(gbm.apredict(gbm_rows[:64]) for _ in range(20)))
