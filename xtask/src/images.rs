@@ -37,8 +37,13 @@ struct Image {
     /// Its interpreter, and the target of the wheel for it.
     python: Option<(&'static str, &'static str)>,
     has_pip: bool,
+}
+
+impl Image {
     /// Another processor's, which is emulated: the wheel alone is tried.
-    is_arm: bool,
+    fn is_arm(&self) -> bool {
+        matches!(self.python, Some((_, ARM_GLIBC)))
+    }
 }
 
 /// The distroless root is made of Debian 12's, which stands before it.
@@ -49,7 +54,6 @@ const IMAGES: [Image; 6] = [
         make: |root| debian("bookworm", root),
         python: Some(("/usr/bin/python3", GLIBC)),
         has_pip: true,
-        is_arm: false,
     },
     Image {
         name: "debian-13",
@@ -57,7 +61,6 @@ const IMAGES: [Image; 6] = [
         make: |root| debian("trixie", root),
         python: Some(("/usr/bin/python3", GLIBC)),
         has_pip: true,
-        is_arm: false,
     },
     Image {
         name: "distroless",
@@ -65,7 +68,6 @@ const IMAGES: [Image; 6] = [
         make: distroless,
         python: Some(("/usr/bin/python3.11", GLIBC)),
         has_pip: false,
-        is_arm: false,
     },
     Image {
         name: "musl",
@@ -73,7 +75,6 @@ const IMAGES: [Image; 6] = [
         make: musl,
         python: Some(("/usr/local/bin/python3.13", MUSL)),
         has_pip: false,
-        is_arm: false,
     },
     Image {
         name: "debian-12-arm64",
@@ -81,7 +82,6 @@ const IMAGES: [Image; 6] = [
         make: debian_arm,
         python: Some(("/usr/bin/python3.11", ARM_GLIBC)),
         has_pip: false,
-        is_arm: true,
     },
     Image {
         name: "empty",
@@ -89,7 +89,6 @@ const IMAGES: [Image; 6] = [
         make: |_| Ok(()),
         python: None,
         has_pip: false,
-        is_arm: false,
     },
 ];
 
@@ -151,7 +150,7 @@ fn tried(image: &Image, root: &Path, binary: &Path) -> Result<Tried, Failed> {
         copy(&crate::root().join(MODEL).join(name), &asked.join(name))?;
     }
     let score = ["/ask/stemson", "score", "/ask/model.zip", "--input", "/ask/input.csv"];
-    let scored = if image.is_arm { String::new() } else { inside(image, root, &score)? };
+    let scored = if image.is_arm() { String::new() } else { inside(image, root, &score)? };
     let Some((python, target)) = image.python else {
         return Ok(Tried { python: None, binary: scored });
     };
@@ -189,7 +188,7 @@ fn install(image: &Image, root: &Path, python: &str, wheel: &str) -> Result<Stri
 /// What a program prints that sees nothing but the root.
 fn inside(image: &Image, root: &Path, words: &[&str]) -> Result<String, Failed> {
     eprintln!("==> images: {}: {}", image.name, words.join(" "));
-    let mut command = if image.is_arm {
+    let mut command = if image.is_arm() {
         // It sees this machine's files behind those of the root, but nothing here is for that
         // processor. The program itself it looks for here alone.
         let mut emulator = Command::new("qemu-aarch64");
