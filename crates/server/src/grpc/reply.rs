@@ -45,21 +45,22 @@ fn write_response(out: &mut Vec<u8>, echo: Echo<'_>, outputs: &[Output], scored:
         // Each request has one answer.
         put_parameter(out, "triton_final_response", |value| put_number(value, 1, 1));
     }
-    for output in outputs {
-        let (shape, datatype) = (output.shape(scored), output.datatype());
+    let shapes: Vec<_> = outputs.iter().map(|output| output.shape(scored)).collect();
+    for (output, shape) in outputs.iter().zip(&shapes) {
+        let datatype = output.datatype();
         put_nested(out, 5, |out| {
             put_text(out, 1, output.tensor.name);
             put_text(out, 2, datatype.name());
             put_nested(out, 3, |out| shape.iter().for_each(|&dim| put_varint(out, dim as u64)));
             if !echo.is_raw {
                 let mut bytes = Vec::new();
-                output.write_bytes(&mut bytes, scored, &shape);
+                output.write_bytes(&mut bytes, scored, shape);
                 put_nested(out, 5, |out| put_contents(out, datatype, &bytes));
             }
         });
     }
-    for output in outputs.iter().filter(|_| echo.is_raw) {
-        put_nested(out, 6, |out| output.write_bytes(out, scored, &output.shape(scored)));
+    for (output, shape) in outputs.iter().zip(&shapes).filter(|_| echo.is_raw) {
+        put_nested(out, 6, |out| output.write_bytes(out, scored, shape));
     }
 }
 
