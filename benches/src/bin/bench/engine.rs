@@ -123,6 +123,8 @@ pub(crate) fn turns(
 
 /// Rows that keep an engine busy for a round: whole calls, doubled until they can be measured.
 fn enough(engine: &mut Engine, per_call: u64, effort: Effort) -> Result<u64, Failure> {
+    // The first call makes what all later ones use.
+    engine.round(per_call, per_call)?;
     let mut calls = 1;
     loop {
         let spent = engine.round(per_call, calls * per_call)?;
