@@ -46,11 +46,15 @@ pub(super) trait Node: Copy {
     fn bound(&self) -> u32;
     /// The slot, and how far the left child is.
     fn link(&self) -> (usize, u32);
+    /// The nodes, if they are narrow.
+    fn narrow(_nodes: &[Self]) -> Option<&[Narrow]> {
+        None
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
 #[repr(C, align(8))]
-struct Narrow {
+pub(super) struct Narrow {
     bound: u32,
     /// 15 bits of slot and the mark, 16 bits of delta.
     link: u32,
@@ -76,6 +80,10 @@ impl Node for Narrow {
         // SAFETY: a reference is valid to read.
         let link = unsafe { std::ptr::read_volatile(&raw const self.link) };
         ((link >> 16) as usize, link & 0xffff)
+    }
+
+    fn narrow(nodes: &[Self]) -> Option<&[Narrow]> {
+        Some(nodes)
     }
 }
 
@@ -275,6 +283,15 @@ impl Flat {
         let forest = self.walked(nodes);
         for (groups, sum) in self.groups.iter().zip(sums) {
             self.enter(level, groups, keys, starts);
+            #[cfg(target_arch = "x86_64")]
+            if level == Level::Gathers
+                && let Some(forest) = forest.gatherable()
+            {
+                // SAFETY: a level is of those that `levels` found on this processor; keys are of all
+                // slots, as was asked, and walks start where `enter` says.
+                unsafe { gathered::row(forest, groups, starts, keys, sum) };
+                continue;
+            }
             for (group, start) in groups.iter().zip(starts.iter()) {
                 match group.sets {
                     NONE => row::<_, _, NONE>(forest, group, start, keys, sum),
@@ -297,7 +314,7 @@ impl Flat {
     fn enter(&self, level: Level, groups: &[Group], keys: &[u32], starts: &mut Vec<Start>) {
         match level {
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 | Level::Vbmi if keys.len() <= top::SLOTS_MAX => {
+            Level::Avx512 | Level::Vbmi | Level::Gathers if keys.len() <= top::SLOTS_MAX => {
                 starts.resize(groups.len(), Start::default());
                 // SAFETY: a level is of those that `levels` found on this processor.
                 unsafe { top::enter(groups, keys, &self.bits, starts) }
@@ -331,8 +348,10 @@ impl Flat {
     ///
     /// `paths`: where each row stands below the root, a bit for each step, the first one the
     /// highest; `None` for at the root. `keys`: the rows, each encoded as a tile of one.
+    #[expect(clippy::too_many_arguments, reason = "a tree, its rows, and buffers")]
     pub(super) fn add_from<S: Sum>(
         &self,
+        level: Level,
         class: usize,
         tree: usize,
         paths: Option<&[u8]>,
@@ -342,8 +361,12 @@ impl Flat {
     ) {
         let (roots, width) = (&self.roots[class][tree..], self.slots.len());
         match &self.nodes {
-            Nodes::Narrow(nodes) => open.add(self.walked(nodes), roots, paths, (keys, width), sums),
-            Nodes::Wide(nodes) => open.add(self.walked(nodes), roots, paths, (keys, width), sums),
+            Nodes::Narrow(nodes) => {
+                open.add(level, self.walked(nodes), roots, paths, (keys, width), sums);
+            }
+            Nodes::Wide(nodes) => {
+                open.add(level, self.walked(nodes), roots, paths, (keys, width), sums);
+            }
         }
     }
 
@@ -550,6 +573,17 @@ pub(super) enum Ask {
     Many(u32),
 }
 
+impl<'a, N: Node> Walked<'a, N> {
+    /// The same, if lanes of 32 bits can hold all places.
+    #[cfg(target_arch = "x86_64")]
+    fn gatherable(self) -> Option<Walked<'a, Narrow>> {
+        let Self { bits, first_code, .. } = self;
+        let nodes = N::narrow(self.nodes)?;
+        let fits = i32::try_from(nodes.len().max(bits.len())).is_ok();
+        fits.then_some(Walked { nodes, bits, first_code })
+    }
+}
+
 impl<N: Node> Walked<'_, N> {
     /// The slot that a node looks at, what it asks and its left child; `None` of a leaf.
     pub(super) fn split(self, at: u32, sets: u8) -> Option<(usize, Ask, u32)> {
@@ -666,6 +700,8 @@ macro_rules! walk {
 }
 
 mod deep;
+#[cfg(target_arch = "x86_64")]
+mod gathered;
 
 /// The walks of one row through a group's trees.
 #[inline(never)]

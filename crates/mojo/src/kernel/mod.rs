@@ -74,6 +74,8 @@ pub(crate) enum Level {
     Avx512,
     /// AVX-512 with permutations of bytes: Ice Lake, Zen 4 and later.
     Vbmi,
+    /// The same, and gathers are used: where they are loads side by side, see [`has_fast_gathers`].
+    Gathers,
 }
 
 /// All that this processor has, the highest last.
@@ -94,14 +96,27 @@ pub(crate) fn levels() -> Vec<Level> {
         {
             levels.push(Level::Avx512);
             if std::is_x86_feature_detected!("avx512vbmi") {
-                levels.push(Level::Vbmi);
+                levels.extend([Level::Vbmi, Level::Gathers]);
             }
         }
     }
     levels
 }
 
-/// The highest level, or what `STEMSON_KERNEL` (`portable`, `avx2`, `avx512`: without VBMI) allows.
+/// Whether a gather takes no longer than the loads that it stands for: on Intel's processors with
+/// AVX-512; on AMD's it is a program of its own (Zen 4: twice the time).
+fn has_fast_gathers() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let vendor = std::arch::x86_64::__cpuid(0);
+        [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes).as_flattened() == b"GenuineIntel"
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
+/// The highest level that pays, or what `STEMSON_KERNEL` (`portable`, `avx2`, `avx512`: without VBMI,
+/// `vbmi`: without gathers) allows.
 fn level() -> Level {
     static LEVEL: OnceLock<Level> = OnceLock::new();
     *LEVEL.get_or_init(|| {
@@ -109,6 +124,8 @@ fn level() -> Level {
             Ok("portable") => Level::Portable,
             Ok("avx2") => Level::Avx2,
             Ok("avx512") => Level::Avx512,
+            Ok("vbmi") => Level::Vbmi,
+            _ if has_fast_gathers() => Level::Gathers,
             _ => Level::Vbmi,
         };
         levels().into_iter().rfind(|&level| level <= most).unwrap_or(Level::Portable)
@@ -128,7 +145,9 @@ pub(crate) fn turn(rows: &[f64], columns: usize, first: usize, to: &mut Columns)
     match level() {
         // SAFETY: a level is of those that `levels` found on this processor.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 | Level::Vbmi => unsafe { sliced::avx512::turn(&rows, first, to) },
+        Level::Avx512 | Level::Vbmi | Level::Gathers => unsafe {
+            sliced::avx512::turn(&rows, first, to);
+        },
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => unsafe { sliced::avx2::turn(&rows, first, to) },
@@ -240,9 +259,9 @@ impl<S: Sum> Kernels<S> {
         let sliced_min = match level {
             Level::Portable => usize::MAX,
             Level::Avx2 => 28,
-            Level::Avx512 | Level::Vbmi => 20,
+            Level::Avx512 | Level::Vbmi | Level::Gathers => 20,
         };
-        let planes = level == Level::Vbmi;
+        let planes = level >= Level::Vbmi;
         let flat = || self.flat.get_or_init(|| Flat::of(source)).as_ref();
         if n >= sliced_min
             && let Some(sliced) =
@@ -415,13 +434,13 @@ fn add_item<S: Sum>(
             let sums = &mut sums.as_flattened_mut()[..keys.len() / flat.slots.len()];
             for (tree, paths) in (*first..).zip(paths.chunks_exact(tiles)) {
                 let paths = Some(&paths.as_flattened()[..sums.len()]);
-                flat.add_from(class, tree, paths, keys, open, sums);
+                flat.add_from(level, class, tree, paths, keys, open, sums);
             }
         }
         (Item::Walk(trees), Some(flat)) => {
             let sums = &mut sums.as_flattened_mut()[..keys.len() / flat.slots.len()];
             for tree in trees.clone() {
-                flat.add_from(class, tree, None, keys, open, sums);
+                flat.add_from(level, class, tree, None, keys, open, sums);
             }
         }
         (Item::Deep(..) | Item::Walk(_), None) => unreachable!("walks have a flat form"),
@@ -442,7 +461,7 @@ fn fill_sliced<S: Sum>(
 ) {
     match level {
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 | Level::Vbmi => {
+        Level::Avx512 | Level::Vbmi | Level::Gathers => {
             // SAFETY: a level is of those that `levels` found on this processor.
             unsafe { sliced::avx512::fill(sliced, rows, symbols, lanes, codes) }
         }
@@ -470,7 +489,9 @@ fn find_paths<S: Sum>(
     match level {
         // SAFETY: a level is of those that `levels` found on this processor.
         #[cfg(target_arch = "x86_64")]
-        Level::Vbmi => unsafe { sliced::avx512::find_by_planes(group, tile, masks, paths) },
+        Level::Vbmi | Level::Gathers => unsafe {
+            sliced::avx512::find_by_planes(group, tile, masks, paths);
+        },
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
         Level::Avx512 => unsafe { sliced::avx512::find(group, tile, masks, paths) },
@@ -489,7 +510,9 @@ fn add_leaves<S: Sum>(level: Level, group: &sliced::Group<S>, paths: &Paths, sum
     match level {
         // SAFETY: a level is of those that `levels` found on this processor.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 | Level::Vbmi => unsafe { sliced::avx512::add_leaves(group, paths, sums) },
+        Level::Avx512 | Level::Vbmi | Level::Gathers => unsafe {
+            sliced::avx512::add_leaves(group, paths, sums);
+        },
         _ => sliced::add_leaves(group, paths, sums),
     }
 }

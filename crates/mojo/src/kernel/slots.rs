@@ -243,11 +243,13 @@ impl Slots {
     pub(super) fn fill_row(&self, level: Level, row: &[f64], keys: &mut [u32]) {
         let numbers = &mut keys[1..=self.numbers.len()];
         match level {
-            // SAFETY: a level is of those that `levels` found on this processor.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 | Level::Vbmi if !self.side_by_side.columns.is_empty() => unsafe {
-                self.side_by_side.fill(self.rounding, row, numbers);
-            },
+            Level::Avx512 | Level::Vbmi | Level::Gathers
+                if !self.side_by_side.columns.is_empty() =>
+            {
+                // SAFETY: a level is of those that `levels` found on this processor.
+                unsafe { self.side_by_side.fill(self.rounding, row, numbers) }
+            }
             _ => match self.rounding {
                 Rounding::Down => self.fill_numbers(Rounding::Down, row, numbers),
                 nearest @ Rounding::Nearest { .. } => self.fill_numbers(nearest, row, numbers),

@@ -4,9 +4,12 @@
 //! ([`sliced`](super::super::sliced)). From there rows walk 16 at a time, a few steps each; then those
 //! that go on move together.
 
-use super::super::Sum;
 use super::super::sliced::DEPTH_MAX;
+use super::super::{Level, Sum};
 use super::{FEW, LINE, MANY, NONE, Node, ROWS, Root, Walked};
+
+#[cfg(target_arch = "x86_64")]
+mod gathered;
 
 /// Steps until those that have arrived are left out.
 const STEPS: usize = 4;
@@ -15,7 +18,8 @@ const STEPS: usize = 4;
 #[derive(Debug, Default)]
 pub(in super::super) struct Open {
     /// Those that go on, in rising order: where each is, and its number.
-    walks: Vec<(u32, u32)>,
+    at: Vec<u32>,
+    rows: Vec<u32>,
     /// Where each row has come to.
     ends: Vec<u32>,
 }
@@ -25,6 +29,7 @@ impl Open {
     /// of a row's keys. `roots`: the tree, and those that will be walked after it.
     pub(super) fn add<N: Node, S: Sum>(
         &mut self,
+        level: Level,
         forest: Walked<'_, N>,
         roots: &[Root],
         paths: Option<&[u8]>,
@@ -32,9 +37,17 @@ impl Open {
         sums: &mut [S],
     ) {
         let (root, rows) = (roots[0], sums.len());
+        #[cfg(target_arch = "x86_64")]
+        if level == Level::Gathers
+            && let Some(forest) = forest.gatherable()
+        {
+            // SAFETY: a level is of those that `levels` found on this processor.
+            return unsafe { self.add_gathered(forest, roots, paths, keys, sums) };
+        }
         assert_eq!(keys.0.len(), rows * keys.1, "a key for each slot of each row");
         // One for each row, and what fills the last sixteen up.
-        self.walks.resize((rows + 1).next_multiple_of(ROWS), (0, 0));
+        self.at.resize((rows + 1).next_multiple_of(ROWS), 0);
+        self.rows.resize((rows + 1).next_multiple_of(ROWS), 0);
         self.ends.resize(rows, 0);
         let mut open = self.start(forest, root, paths);
         let mut ahead = forest.ahead(roots.get(1), open.div_ceil(ROWS));
@@ -55,8 +68,8 @@ impl Open {
         let Some(paths) = paths else {
             self.ends.fill(root.at);
             let open = if forest.is_split(root.at) { self.ends.len() } else { 0 };
-            let walks = self.walks.iter_mut().take(open).zip(0..);
-            walks.for_each(|(walk, row)| *walk = (root.at, row));
+            self.at[..open].fill(root.at);
+            self.rows.iter_mut().take(open).zip(0..).for_each(|(to, row)| *to = row);
             return open;
         };
         let nodes = forest.below(root.at);
@@ -65,7 +78,8 @@ impl Open {
         for ((row, end), &path) in (0..).zip(&mut self.ends).zip(paths) {
             let at = nodes[usize::from(path)];
             *end = at;
-            self.walks[open] = (at, row);
+            self.at[open] = at;
+            self.rows[open] = row;
             open += usize::from(is_split[usize::from(path)]);
         }
         open
@@ -79,16 +93,17 @@ impl Open {
         open: usize,
         ahead: &mut Ahead<'_, N>,
     ) -> usize {
-        let Self { walks, ends } = self;
+        let Self { at: places, rows: numbers, ends } = self;
         // The last one stands for those that sixteen lack: walked twice, it comes to the same place.
-        let last = walks[open - 1];
-        walks[open..open.next_multiple_of(ROWS)].fill(last);
+        let (place, number) = (places[open - 1], numbers[open - 1]);
+        places[open..open.next_multiple_of(ROWS)].fill(place);
+        numbers[open..open.next_multiple_of(ROWS)].fill(number);
         let mut left = 0;
         for first in (0..open).step_by(ROWS) {
             ahead.fetch();
-            let group: &[(u32, u32); ROWS] = walks[first..].first_chunk().expect("sixteen walks");
-            let mut at = group.map(|(at, _)| at);
-            let rows = group.map(|(_, row)| {
+            let mut at: [u32; ROWS] = *places[first..].first_chunk().expect("sixteen walks");
+            let group: &[u32; ROWS] = numbers[first..].first_chunk().expect("sixteen rows");
+            let rows = group.map(|row| {
                 // SAFETY: walks are those of rows, each of which has `width` keys.
                 unsafe { keys.get_unchecked(row as usize * width..) }
             });
@@ -100,9 +115,10 @@ impl Open {
                 // SAFETY: the walks of the group, and those before them, are there; walks are those of
                 // rows, each of which has an end; `at` is where a walk has come to.
                 unsafe {
-                    let row = walks.get_unchecked(first + walk).1;
+                    let row = *numbers.get_unchecked(first + walk);
                     *ends.get_unchecked_mut(row as usize) = at;
-                    *walks.get_unchecked_mut(left) = (at, row);
+                    *places.get_unchecked_mut(left) = at;
+                    *numbers.get_unchecked_mut(left) = row;
                     left += usize::from(forest.nodes.get_unchecked(at as usize).link().1 != 0);
                 }
             }

@@ -216,7 +216,7 @@ mod tests {
                 // SAFETY: a level is of those that `levels` found on this processor.
                 Level::Avx2 => unsafe { avx2::ranks(&ranks, &values, &mut found) },
                 // SAFETY: as above.
-                Level::Avx512 | Level::Vbmi => unsafe {
+                Level::Avx512 | Level::Vbmi | Level::Gathers => unsafe {
                     avx512::ranks(&ranks, &values, &mut found);
                 },
             }
@@ -256,7 +256,7 @@ mod tests {
                         // SAFETY: a level is of those that `levels` found on this processor.
                         Level::Avx2 => unsafe { avx2::turn(&rows, first, &mut found) },
                         // SAFETY: as above.
-                        Level::Avx512 | Level::Vbmi => unsafe {
+                        Level::Avx512 | Level::Vbmi | Level::Gathers => unsafe {
                             avx512::turn(&rows, first, &mut found);
                         },
                     }

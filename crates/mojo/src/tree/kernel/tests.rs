@@ -264,7 +264,7 @@ proptest! {
     fn random_forests(
         seed: u64,
         rules in prop_oneof![Just(Rules::Plain), Just(Rules::Ranges), Just(Rules::Domains)],
-        trees in 1_usize..30,
+        trees in prop_oneof![1_usize..30, 60_usize..150],
         classes in 1_usize..4,
         depth in 0_usize..11,
         stop in 4_usize..30,
