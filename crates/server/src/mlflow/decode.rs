@@ -139,8 +139,12 @@ impl<'de> Visitor<'de> for Body<'_, 'de> {
                 "dataframe_split" => {
                     map.next_value_seed(Split { pass: &mut *pass, rows: &mut *rows, skip })?;
                 }
-                "dataframe_records" | "instances" => {
-                    map.next_value_seed(Instances { rows: &mut *rows, skip })?;
+                "dataframe_records" => {
+                    let key = "dataframe_records";
+                    map.next_value_seed(Instances { key, rows: &mut *rows, skip })?;
+                }
+                "instances" => {
+                    map.next_value_seed(Instances { key: "instances", rows: &mut *rows, skip })?;
                 }
                 "inputs" => {
                     let life = std::marker::PhantomData;
@@ -304,7 +308,7 @@ impl<'de> Visitor<'de> for Inputs<'_, 'de> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<(), A::Error> {
-        Instances { rows: self.rows, skip: self.skip }.visit_seq(seq)
+        Instances { key: "inputs", rows: self.rows, skip: self.skip }.visit_seq(seq)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {

@@ -111,7 +111,7 @@ impl<'de> Visitor<'de> for Body<'_> {
                         rows.refuse(refusal);
                         return Err(A::Error::custom("an option is refused"));
                     }
-                    map.next_value_seed(Instances { rows: &mut *rows, skip })?;
+                    map.next_value_seed(Instances { key: "instances", rows: &mut *rows, skip })?;
                 }
                 name => {
                     let value = map.next_value_seed(ReadParameter(skip))?;
@@ -127,7 +127,10 @@ impl<'de> Visitor<'de> for Body<'_> {
     }
 }
 
+/// A list of objects, one per row.
 pub(crate) struct Instances<'r> {
+    /// What the list is called, for messages.
+    pub(crate) key: &'static str,
     pub(crate) rows: &'r mut Rows,
     pub(crate) skip: Skip,
 }
@@ -144,7 +147,7 @@ impl<'de> Visitor<'de> for Instances<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("`instances` as a list of objects, one per row")
+        write!(f, "`{}` as a list of objects, one per row", self.key)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {

@@ -105,6 +105,7 @@ fn what_is_wrong_with_a_table_is_said() {
         ("{}", "bad_field", "`dataframe_split`"),
         ("[]", "bad_field", "an object with"),
         (r#"{"instances":[],"inputs":[]}"#, "bad_field", "second table"),
+        (r#"{"dataframe_records":{}}"#, "bad_field", "`dataframe_records` as a list"),
         (r#"{"dataframe_split":{"data":[[1]]}}"#, "bad_field", "`columns` is missing"),
         (r#"{"dataframe_split":{"columns":["x1"]}}"#, "bad_field", "`data` is missing"),
         (r#"{"dataframe_split":{"columns":["x1"],"data":[[1,2]]}}"#, "bad_field", "more values"),
