@@ -203,11 +203,18 @@ impl<S> Default for Scratch<S> {
 
 /// The least number of rows for which tiles of 16 beat one row at a time.
 const TILED_MIN: usize = 12;
+/// The same where one row at a time uses gathers.
+const GATHERED_TILED_MIN: usize = 600;
 /// The least number of rows that pay for asking the upper part of deep trees all at once.
 const DEEP_MIN: usize = 100;
+/// The same where one row at a time uses gathers.
+const GATHERED_DEEP_MIN: usize = 250;
 /// Rows that walk through the lower part of a deep tree before the next: their keys and two trees lie
 /// in the second level of cache.
 const DEEP_BLOCK: usize = 1024;
+/// The same where gathers are used, by the bytes of their keys: those processors have 2 MiB there.
+const GATHERED_BYTES: usize = 5 << 18;
+const GATHERED_MAX: usize = 8 * DEEP_BLOCK;
 /// Tiles of a chunk: a group's tests stay in the first level of cache while it is asked.
 const CHUNK: usize = 8;
 /// Bytes of lanes and symbols of a chunk, at most, where it is more than one tile.
@@ -258,15 +265,19 @@ impl<S: Sum> Kernels<S> {
         let n = rows.len() / columns;
         let sliced_min = match level {
             Level::Portable => usize::MAX,
-            Level::Avx2 => 28,
-            Level::Avx512 | Level::Vbmi | Level::Gathers => 20,
+            Level::Avx2 | Level::Gathers => 28,
+            Level::Avx512 | Level::Vbmi => 20,
+        };
+        let (deep_min, tiled_min) = match level {
+            Level::Gathers => (GATHERED_DEEP_MIN, GATHERED_TILED_MIN),
+            _ => (DEEP_MIN, TILED_MIN),
         };
         let planes = level >= Level::Vbmi;
         let flat = || self.flat.get_or_init(|| Flat::of(source)).as_ref();
         if n >= sliced_min
             && let Some(sliced) =
                 self.sliced[usize::from(planes)].get_or_init(|| Sliced::of(source, planes))
-            && (n >= DEEP_MIN || !sliced.has_deep())
+            && (n >= deep_min || !sliced.has_deep())
         {
             let flat = if sliced.has_walks() { flat() } else { None };
             if flat.is_some() || !sliced.has_walks() {
@@ -275,7 +286,7 @@ impl<S: Sum> Kernels<S> {
             }
         }
         let Some(flat) = flat() else { return false };
-        if n < TILED_MIN {
+        if n < tiled_min {
             add_rows(level, flat, rows, columns, sums, places, scratch);
         } else {
             add_tiled(flat, rows, columns, sums, places, scratch);
@@ -324,6 +335,24 @@ fn add_tiled<S: Sum>(
     }
 }
 
+/// Rows of a block, whole tiles.
+fn deep_block(level: Level, flat: &Flat) -> usize {
+    match level {
+        Level::Gathers => {
+            let rows = GATHERED_BYTES / (flat.slots.len() * size_of::<u32>());
+            rows.next_multiple_of(TILE).clamp(DEEP_BLOCK, GATHERED_MAX)
+        }
+        _ => DEEP_BLOCK,
+    }
+}
+
+fn fill_rows(level: Level, flat: &Flat, rows: &[f64], columns: usize, keys: &mut Vec<u32>) {
+    let width = flat.slots.len();
+    keys.resize(rows.len() / columns * width, 0);
+    let rows = rows.chunks_exact(columns).zip(keys.chunks_exact_mut(width));
+    rows.for_each(|(row, keys)| flat.slots.fill_row(level, row, keys));
+}
+
 fn fill_flat(flat: &Flat, rows: &[f64], columns: usize, keys: &mut Vec<u32>) {
     let width = flat.slots.len() * ROWS;
     keys.resize((rows.len() / columns).div_ceil(ROWS) * width, 0);
@@ -362,10 +391,9 @@ fn add_sliced<S: Sum>(
 ) {
     let (n_symbols, n_lanes, n_codes) = (sliced.symbols(), sliced.lanes(), sliced.codes());
     let tile_bytes = n_symbols * 2 * TILE + n_lanes * TILE + n_codes * size_of::<CodeTile>();
-    let chunk = if sliced.has_deep() {
-        DEEP_BLOCK
-    } else {
-        (CHUNK_BYTES / tile_bytes.max(1)).clamp(1, CHUNK) * TILE
+    let chunk = match flat {
+        Some(flat) if sliced.has_deep() => deep_block(level, flat),
+        _ => (CHUNK_BYTES / tile_bytes.max(1)).clamp(1, CHUNK) * TILE,
     };
     let all = rows;
     let chunks = all.chunks(chunk * columns).zip(sums.chunks_mut(chunk * places.stride));
@@ -382,12 +410,7 @@ fn add_sliced<S: Sum>(
             fill_sliced(level, sliced, &own, symbols, lanes, codes);
         }
         if let Some(flat) = flat {
-            let width = flat.slots.len();
-            scratch.keys.resize(rows.len() / columns * width, 0);
-            let keys = scratch.keys.chunks_exact_mut(width);
-            rows.chunks_exact(columns)
-                .zip(keys)
-                .for_each(|(row, keys)| flat.slots.fill_row(level, row, keys));
+            fill_rows(level, flat, rows, columns, &mut scratch.keys);
         }
         for (class, items) in sliced.items.iter().enumerate() {
             take(&mut scratch.sums, tiles, sums, places, class);

@@ -9,6 +9,7 @@ use std::arch::x86_64::{
     _mm512_maskz_compress_epi32, _mm512_mullo_epi32, _mm512_set1_epi32, _mm512_setr_epi32,
     _mm512_setzero_si512, _mm512_test_epi32_mask,
 };
+use std::ops::Range;
 
 use super::super::super::Sum;
 use super::super::gathered::{load, store};
@@ -123,49 +124,74 @@ impl Open {
     unsafe fn walk_gathered<const SETS: u8>(
         &mut self,
         forest: Walked<'_, Narrow>,
-        (keys, width): (&[u32], usize),
+        keys: (&[u32], usize),
         open: usize,
         ahead: &mut Ahead<'_, Narrow>,
     ) -> usize {
-        const TOGETHER: usize = ROWS * ABREAST;
-        let Self { at: places, rows, ends } = self;
-        let (place, row) = (places[open - 1], rows[open - 1]);
-        places[open..open.next_multiple_of(TOGETHER)].fill(place);
-        rows[open..open.next_multiple_of(TOGETHER)].fill(row);
-        let width = _mm512_set1_epi32(width as i32);
-        let mut left = 0;
-        for first in (0..open).step_by(TOGETHER) {
+        // The last one stands for those that a register lacks.
+        let (place, row) = (self.at[open - 1], self.rows[open - 1]);
+        self.at[open..open.next_multiple_of(ROWS)].fill(place);
+        self.rows[open..open.next_multiple_of(ROWS)].fill(row);
+        let (mut first, mut left) = (0, 0);
+        while first < open {
             ahead.fetch();
-            let mut at = [_mm512_setzero_si512(); ABREAST];
-            let mut of = [_mm512_setzero_si512(); ABREAST];
-            for part in 0..ABREAST {
-                at[part] = load(&places[first + part * ROWS..]);
-                of[part] = load(&rows[first + part * ROWS..]);
-            }
-            let base = of.map(|row| _mm512_mullo_epi32(row, width));
-            for _ in 0..STEPS {
-                for part in 0..ABREAST {
-                    // SAFETY: walks start at a root, and go through keys of their rows.
-                    at[part] = unsafe { forest.step_sixteen::<SETS>(at[part], keys, base[part]) };
+            // SAFETY: as the caller says.
+            unsafe {
+                if open - first > (ABREAST - 1) * ROWS {
+                    self.walk_abreast::<SETS, ABREAST>(forest, keys, first..open, &mut left);
+                    first += ABREAST * ROWS;
+                } else {
+                    self.walk_abreast::<SETS, 1>(forest, keys, first..open, &mut left);
+                    first += ROWS;
                 }
-            }
-            for part in 0..ABREAST {
-                let here = open.saturating_sub(first + part * ROWS).min(ROWS);
-                let own = ((1_u32 << here) - 1) as __mmask16;
-                // SAFETY: ends of walks are nodes; each row has an end.
-                let goes_on = unsafe {
-                    let links = forest.nodes.as_ptr().cast::<i32>().add(1);
-                    let link = _mm512_i32gather_epi32::<8>(at[part], links);
-                    let goes_on = _mm512_test_epi32_mask(link, _mm512_set1_epi32(0xffff)) & own;
-                    let ends = ends.as_mut_ptr().cast();
-                    _mm512_mask_i32scatter_epi32::<4>(ends, own & !goes_on, of[part], at[part]);
-                    goes_on
-                };
-                store(_mm512_maskz_compress_epi32(goes_on, at[part]), &mut places[left..]);
-                store(_mm512_maskz_compress_epi32(goes_on, of[part]), &mut rows[left..]);
-                left += goes_on.count_ones() as usize;
             }
         }
         left
+    }
+
+    /// The same of the first walks of `open`, as many as `N` registers hold; `left` counts those
+    /// that go on.
+    ///
+    /// # Safety
+    /// As of [`Open::walk_gathered`].
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+    unsafe fn walk_abreast<const SETS: u8, const N: usize>(
+        &mut self,
+        forest: Walked<'_, Narrow>,
+        (keys, width): (&[u32], usize),
+        open: Range<usize>,
+        left: &mut usize,
+    ) {
+        let Self { at: places, rows, ends } = self;
+        let mut at = [_mm512_setzero_si512(); N];
+        let mut of = [_mm512_setzero_si512(); N];
+        for part in 0..N {
+            at[part] = load(&places[open.start + part * ROWS..]);
+            of[part] = load(&rows[open.start + part * ROWS..]);
+        }
+        let base = of.map(|row| _mm512_mullo_epi32(row, _mm512_set1_epi32(width as i32)));
+        for _ in 0..STEPS {
+            for part in 0..N {
+                // SAFETY: walks start at a root, and go through keys of their rows.
+                at[part] = unsafe { forest.step_sixteen::<SETS>(at[part], keys, base[part]) };
+            }
+        }
+        for part in 0..N {
+            let here = open.len().saturating_sub(part * ROWS).min(ROWS);
+            let own = ((1_u32 << here) - 1) as __mmask16;
+            // SAFETY: ends of walks are nodes; each row has an end.
+            let goes_on = unsafe {
+                let links = forest.nodes.as_ptr().cast::<i32>().add(1);
+                let link = _mm512_i32gather_epi32::<8>(at[part], links);
+                let goes_on = _mm512_test_epi32_mask(link, _mm512_set1_epi32(0xffff)) & own;
+                let ends = ends.as_mut_ptr().cast();
+                _mm512_mask_i32scatter_epi32::<4>(ends, own & !goes_on, of[part], at[part]);
+                goes_on
+            };
+            store(_mm512_maskz_compress_epi32(goes_on, at[part]), &mut places[*left..]);
+            store(_mm512_maskz_compress_epi32(goes_on, of[part]), &mut rows[*left..]);
+            *left += goes_on.count_ones() as usize;
+        }
     }
 }
