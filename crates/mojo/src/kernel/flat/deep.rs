@@ -27,6 +27,10 @@ pub(in super::super) struct Open {
 impl Open {
     /// Walks on from where `paths` have led, some steps at a time. `keys`: row-major, with the number
     /// of a row's keys. `roots`: the tree, and those that will be walked after it.
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        expect(unused_variables, reason = "only vectors that the standard library knows of ask")
+    )]
     pub(super) fn add<N: Node, S: Sum>(
         &mut self,
         level: Level,
