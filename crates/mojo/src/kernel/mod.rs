@@ -103,15 +103,23 @@ pub(crate) fn levels() -> Vec<Level> {
     levels
 }
 
-/// Whether a gather takes no longer than the loads that it stands for: on Intel's processors with
-/// AVX-512; on AMD's it is a program of its own (Zen 4: twice the time).
+/// Whether a gather takes no longer than the loads that it stands for: on Intel's processors from
+/// Sapphire Rapids on. Those before with VBMI (Cannon, Ice, Tiger and Rocket Lake) were slowed down
+/// against Gather Data Sampling (CVE-2022-40982); on AMD's it is a program of its own (Zen 4: twice
+/// the time).
+#[cfg(target_arch = "x86_64")]
 fn has_fast_gathers() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    {
-        let vendor = std::arch::x86_64::__cpuid(0);
-        [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes).as_flattened() == b"GenuineIntel"
-    }
-    #[cfg(not(target_arch = "x86_64"))]
+    use std::arch::x86_64::__cpuid;
+    const SLOWED: [u32; 8] = [0x66, 0x6a, 0x6c, 0x7d, 0x7e, 0x8c, 0x8d, 0xa7];
+    let vendor = __cpuid(0);
+    let vendor = [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes);
+    let version = __cpuid(1).eax;
+    let model = (version >> 4 & 0xf) | (version >> 12 & 0xf0);
+    vendor.as_flattened() == b"GenuineIntel" && version >> 8 & 0xf == 6 && !SLOWED.contains(&model)
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn has_fast_gathers() -> bool {
     false
 }
 
