@@ -4,9 +4,9 @@ use std::arch::x86_64::{
     __m512i, __mmask16, _mm512_add_epi32, _mm512_and_si512, _mm512_castsi512_si256,
     _mm512_cmpge_epu32_mask, _mm512_cmpgt_epu32_mask, _mm512_extracti64x4_epi64,
     _mm512_i32gather_epi32, _mm512_i32gather_epi64, _mm512_loadu_si512, _mm512_mask_add_epi32,
-    _mm512_mask_i32gather_epi32, _mm512_permutex2var_epi32, _mm512_set1_epi32, _mm512_setr_epi32,
-    _mm512_setzero_si512, _mm512_srli_epi32, _mm512_srlv_epi32, _mm512_storeu_si512,
-    _mm512_sub_epi32, _mm512_test_epi32_mask,
+    _mm512_mask_cmpge_epu32_mask, _mm512_mask_i32gather_epi32, _mm512_permutex2var_epi32,
+    _mm512_set1_epi32, _mm512_setr_epi32, _mm512_setzero_si512, _mm512_srli_epi32,
+    _mm512_srlv_epi32, _mm512_storeu_si512, _mm512_sub_epi32, _mm512_test_epi32_mask,
 };
 
 use super::super::Sum;
@@ -115,6 +115,7 @@ impl Walked<'_, Narrow> {
         keys: &[u32],
         base: __m512i,
     ) -> __m512i {
+        assert_within(at, u16::MAX, self.nodes.len());
         let (bound, link) = {
             let nodes = self.nodes.as_ptr().cast::<i64>();
             // SAFETY: walks from a root stay within the nodes, of eight bytes each.
@@ -136,6 +137,7 @@ impl Walked<'_, Narrow> {
             slot
         };
         let key_at = _mm512_add_epi32(base, unmarked);
+        assert_within(key_at, u16::MAX, keys.len());
         // SAFETY: as the caller says.
         let key = unsafe { _mm512_i32gather_epi32::<4>(key_at, keys.as_ptr().cast()) };
         let above = _mm512_cmpgt_epu32_mask(key, bound);
@@ -175,12 +177,24 @@ impl Walked<'_, Narrow> {
         code: __m512i,
     ) -> __mmask16 {
         let place = _mm512_add_epi32(place, _mm512_srli_epi32::<5>(code));
+        assert_within(place, apart, self.bits.len());
         // SAFETY: as the caller says; others are not read.
         let words = unsafe {
             _mm512_mask_i32gather_epi32::<4>(words, apart, place, self.bits.as_ptr().cast())
         };
         let bit = _mm512_and_si512(code, _mm512_set1_epi32(31));
         _mm512_test_epi32_mask(_mm512_srlv_epi32(words, bit), _mm512_set1_epi32(1))
+    }
+}
+
+/// In tests: whether the lanes of a mask are places of so many elements. No sanitizer looks into a
+/// gather.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn assert_within(places: __m512i, of: __mmask16, len: usize) {
+    if cfg!(debug_assertions) {
+        let len = _mm512_set1_epi32(len as i32);
+        assert_eq!(_mm512_mask_cmpge_epu32_mask(of, places, len), 0, "{places:?} of {len:?}");
     }
 }
 
