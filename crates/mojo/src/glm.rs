@@ -8,7 +8,7 @@
 #![expect(clippy::inline_always, reason = "what is inlined is compiled for wider registers")]
 
 use crate::error::{LoadError, RowError, RowErrorKind};
-use crate::kernel::{ABREAST, Columns, TILE, turn, uses_gathers};
+use crate::kernel::{ABREAST, Columns, TILE, turn};
 use crate::link::GlmLink;
 use crate::math::{exp, exp_all};
 use crate::reader::Reader;
@@ -275,10 +275,10 @@ impl Glm {
                         &mut slots,
                         unfit,
                     );
-                    if uses_gathers() {
-                        classes.for_each(|(beta, sums)| gather_levels(beta, &slots, sums));
-                    } else {
-                        classes.for_each(|(beta, sums)| add_levels(beta, &slots, sums));
+                    for (beta, sums) in classes {
+                        for (sum, &slot) in sums.iter_mut().zip(&slots) {
+                            *sum += beta[slot as usize];
+                        }
                     }
                 } else {
                     let mean = self.imputed.as_ref().map_or(f64::NAN, |imputed| imputed[column]);
@@ -416,23 +416,6 @@ widest!(
 fn add_each(values: &[f64; TILE], beta: f64, mean: f64, sums: &mut [f64; TILE]) {
     for (sum, &value) in sums.iter_mut().zip(values) {
         *sum += beta * if value.is_nan() { mean } else { value };
-    }
-}
-
-widest!(
-    /// [`add_levels`] in a form that becomes gathers where the processor has them.
-    fn gather_levels(beta: &[f64], slots: &[u32; TILE], sums: &mut [f64; TILE]) {
-        avx512 => add_levels, avx2 => add_levels, any => add_levels
-    }
-);
-
-/// Adds the coefficients of a column's levels.
-#[inline(always)]
-fn add_levels(beta: &[f64], slots: &[u32; TILE], sums: &mut [f64; TILE]) {
-    // All are below: said once, it needs no look at each.
-    let last = beta.len() - 1;
-    for (sum, &slot) in sums.iter_mut().zip(slots) {
-        *sum += beta[(slot as usize).min(last)];
     }
 }
 

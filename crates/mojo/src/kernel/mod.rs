@@ -140,11 +140,6 @@ fn level() -> Level {
     })
 }
 
-/// Whether code that may become gathers shall.
-pub(crate) fn uses_gathers() -> bool {
-    level() == Level::Gathers
-}
-
 /// Turns eight columns from `first` on of up to [`TILE`] rows.
 ///
 /// `rows`: row-major, whole rows of `columns`, from the first of the tile on; the tile's last row
