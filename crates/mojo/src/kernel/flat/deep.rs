@@ -41,14 +41,15 @@ impl Open {
         sums: &mut [S],
     ) {
         let (root, rows) = (roots[0], sums.len());
+        assert_eq!(keys.0.len(), rows * keys.1, "a key for each slot of each row");
         #[cfg(target_arch = "x86_64")]
         if level == Level::Gathers
             && let Some(forest) = forest.gatherable()
         {
-            // SAFETY: a level is of those that `levels` found on this processor.
+            // SAFETY: a level is of those that `levels` found on this processor; each row has a key for
+            // each slot, as was asked.
             return unsafe { self.add_gathered(forest, roots, paths, keys, sums) };
         }
-        assert_eq!(keys.0.len(), rows * keys.1, "a key for each slot of each row");
         // One for each row, and what fills the last sixteen up.
         self.at.resize((rows + 1).next_multiple_of(ROWS), 0);
         self.rows.resize((rows + 1).next_multiple_of(ROWS), 0);

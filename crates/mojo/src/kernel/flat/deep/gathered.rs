@@ -27,9 +27,10 @@ const MARK: i32 = 1 << 31;
 impl Open {
     /// [`Open::add`], with the same answer.
     ///
-    /// The ends of `paths`, and all that is said there of its arguments, hold here.
+    /// # Safety
+    /// Each row has a key for each slot.
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-    pub(super) fn add_gathered<S: Sum>(
+    pub(super) unsafe fn add_gathered<S: Sum>(
         &mut self,
         forest: Walked<'_, Narrow>,
         roots: &[Root],
@@ -38,7 +39,6 @@ impl Open {
         sums: &mut [S],
     ) {
         let (root, rows) = (roots[0], sums.len());
-        assert_eq!(keys.0.len(), rows * keys.1, "a key for each slot of each row");
         assert!(i32::try_from(keys.0.len()).is_ok(), "places that a lane has bits for");
         // What fills the last registers up, and is stored behind the last walk.
         let room = (rows + 1).next_multiple_of(ROWS * ABREAST) + ROWS * ABREAST;
